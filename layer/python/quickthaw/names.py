@@ -1,0 +1,45 @@
+"""Every name, path and number that two rooms share, each with its unit and its reason.
+
+Imported on the restore path: constants only, no imports.  Nothing here reads
+the environment; who needs a variable is handed the mapping.
+"""
+
+# --- environment variables that steer a thaw on Lambda -----------------------
+ENV_ENGINE = "QUICKTHAW_ENGINE"  # auto | native | criu | off
+ENV_MODE = "QUICKTHAW_MODE"  # grow | stream | async | sync | plain (criu engine)
+ENV_SNAPSHOT = "QUICKTHAW_SNAPSHOT"  # snapshot directory, else SNAPSHOT_PATH
+ENV_CRIU = "QUICKTHAW_CRIU"  # criu binary, else CRIU_PATH
+ENV_WATCHDOG = "QUICKTHAW_WATCHDOG"  # seconds a thaw may take before it is given up
+
+ENGINES = ("auto", "native", "criu", "off")
+MODES = ("grow", "stream", "async", "sync", "plain")
+WATCHDOG_S = 5.0  # Lambda's init limit is 10 s; half of it is left for the cold start
+
+# --- where things lie on Lambda ------------------------------------------------
+TASK_PATH = "/var/task"  # the function's code (LAMBDA_TASK_ROOT)
+LAYER_PATH = "/opt"  # layers, merged
+RUNTIME_PATH = "/var/runtime"  # awslambdaric and what it needs (LAMBDA_RUNTIME_DIR)
+LANG_PATH = "/var/lang"  # the interpreter's prefix
+SNAPSHOT_PATH = "/opt/snapshot"
+CRIU_PATH = "/opt/criu/criu"
+LIBLZ4_PATH = "/opt/lib/liblz4.so.1"
+BOOT_PATH = "/opt/python/quickthaw/runtime/boot.py"
+BOOTSTRAP_PATH = "/opt/bin/bootstrap"
+LAMBDA_UID = 993  # sbx_user1051 as seen on Lambda; the snapshot is frozen as this user
+LAMBDA_GID = 990
+
+# --- descriptors of the frozen process -----------------------------------------
+# High, so that nothing the function opens meets them; below Lambda's limit of 1024.
+THAW_FD = 1000  # read end: the wake context arrives here, then end of file
+WOKE_FD = 1001  # write end: one JSON line when the process is awake
+TELEMETRY_FD = 1002  # placeholder for the runtime's telemetry log descriptor
+
+# --- the snapshot directory, format 1 --------------------------------------------
+FORMAT = 1
+MANIFEST = "manifest.json"
+IMAGES = "images"
+NATIVE = "native"
+PAGE_SIZE = 4096  # bytes
+LZ4_LEVEL = 8  # HC; 4.0 : 1 on Python heaps, 50 MB/s to write, decodes as fast as any level
+BLOCK_SIZE = 256 * 1024  # bytes; 64 KiB costs 8 % ratio, 4 MiB wins 2 %
+MIN_PID = 300  # pids at freeze start here, so that they are free in a small pid namespace
