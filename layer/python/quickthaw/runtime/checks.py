@@ -1,0 +1,85 @@
+"""May this snapshot be thawed here?  Everything cheap is checked before anything is started.
+
+What is checked when:
+- here, before CRIU runs: the manifest's checksum, format, architecture,
+  interpreter, CPU features; the size of every file of the snapshot; the
+  checksum of CRIU's small images; the identity of every mapped file;
+- while pages are decoded: each block's checksum (`decode`), the checksum of
+  uncompressed pages (`feed`); both before the process may wake.
+"""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+from quickthaw import names
+from quickthaw.errors import Declined
+from quickthaw.snapshot import identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from quickthaw.snapshot.manifest import Manifest
+
+CAP_SYS_ADMIN = 21  # linux/capability.h
+CAP_CHECKPOINT_RESTORE = 40
+
+
+def snapshot_fits(manifest: Manifest, snapshot: str) -> None:
+    """Compares the snapshot with this machine and with itself.
+
+    Raises:
+        Declined: the first thing that is not as it was.
+    """
+    machine = posix.uname().machine
+    if machine != manifest.architecture:
+        raise Declined(f"the snapshot is for {manifest.architecture}, this machine is {machine}")
+    if sys.implementation.cache_tag != manifest.python_tag:
+        raise Declined(f"the snapshot is of {manifest.python_tag}, the runtime is {sys.implementation.cache_tag}")
+    missing = set(manifest.cpu_flags) - cpu_flags()
+    if missing:
+        raise Declined(f"this CPU lacks {' '.join(sorted(missing))}")
+    for entry in manifest.files:
+        _file_fits(entry, snapshot)
+    for entry in manifest.mapped:
+        reason = identity.difference(entry)
+        if reason:
+            raise Declined(reason)
+
+
+def _file_fits(entry: dict[str, object], snapshot: str) -> None:
+    path = f"{snapshot}/{entry['path']}"
+    try:
+        size = posix.stat(path).st_size
+        if size != entry["size"]:
+            raise Declined(f"{path} has {size} bytes, the manifest says {entry['size']}")
+        small = path.endswith(".img") and not is_pages(path)
+        if small and identity.crc32(path) != entry["crc32"]:
+            raise Declined(f"{path} is damaged: its checksum does not fit")
+    except OSError as error:
+        raise Declined(f"{path}: {error.strerror}") from error
+
+
+def is_pages(path: str) -> bool:
+    """Whether a file of the snapshot holds page contents, which are checked while they are read."""
+    name = path.rpartition("/")[2]
+    return name.startswith("pages-") or not path.rpartition("/")[0].endswith(names.IMAGES)
+
+
+def cpu_flags() -> set[str]:
+    """The flags of the first CPU; empty where /proc/cpuinfo has no such line (then nothing fits)."""
+    with open("/proc/cpuinfo", "rb") as file:
+        for line in file:
+            if line.startswith((b"flags", b"Features")):  # x86, arm64
+                return set(line.partition(b":")[2].decode().split())
+    return set()
+
+
+def criu_permitted() -> bool:
+    """Whether the kernel lets this process restore others: root's capability, or the one made for it (5.9+)."""
+    with open("/proc/self/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"CapEff:"):
+                effective = int(line.split()[1], 16)
+                return bool(effective >> CAP_SYS_ADMIN & 1 or effective >> CAP_CHECKPOINT_RESTORE & 1)
+    return False

@@ -1,0 +1,54 @@
+"""CRIU's command line, spelled once, each flag with its reason (criu(8), CRIU 4.1).
+
+Used for the dump on the build machine and for the restore on Lambda, so it
+imports nothing.
+"""
+
+from __future__ import annotations
+
+
+def dump(*, criu: str, pid: int, images: str, work: str) -> list[str]:
+    """argv that dumps one process tree and ends it.
+
+    Args:
+        criu: path of the binary or its launcher.
+        pid: of the tree's root, as CRIU's own pid namespace numbers it.
+        images: existing directory for the images.
+        work: existing directory for log and statistics.
+    """
+    return [
+        criu,
+        "dump",
+        f"--tree={pid}",
+        f"--images-dir={images}",
+        f"--work-dir={work}",
+        "--log-file=dump.log",
+        "--unprivileged",  # runs as the function's own user; only so may the images be restored without root
+    ]
+
+
+def restore(*, criu: str, images: str, work: str, inherit: dict[int, int], stream: bool) -> list[str]:
+    """argv that restores a tree and leaves.
+
+    Args:
+        criu: path of the binary or its launcher.
+        images: directory with the images, or with the streamer's socket.
+        work: existing, writable directory for log and statistics.
+        inherit: descriptor of the CRIU process for each pipe inode of the frozen one.
+        stream: images come from the image streamer's socket.
+    """
+    argv = [
+        criu,
+        "restore",
+        f"--images-dir={images}",
+        f"--work-dir={work}",
+        "--log-file=restore.log",
+        "--restore-detached",  # CRIU ends when the process runs
+        "--restore-sibling",  # the process becomes our child: we see how it ends
+        "--unprivileged",  # CAP_CHECKPOINT_RESTORE is enough; also the only way to use a kernel cache file
+    ]
+    for inode, fd in inherit.items():
+        argv += ["--inherit-fd", f"fd[{fd}]:pipe:[{inode}]"]
+    if stream:
+        argv.append("--stream")
+    return argv

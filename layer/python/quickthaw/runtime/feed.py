@@ -1,0 +1,337 @@
+"""How CRIU gets the pages: one class for each mode of the criu engine.
+
+Each runs in a thread of the bootstrap while CRIU restores (`sync` alone makes
+CRIU wait for it, as the comparison).  `prepare` is called before CRIU is
+spawned and must stay cheap and free of heavy imports; `run` is the thread.
+A `run` that raises ends the thaw: the caller kills CRIU.
+
+grow    CRIU's restorer treats end of file as "nothing yet, try again" when it
+        preadv()s the pages (criu/pie/restorer.c), so blocks are appended to
+        the file that it is already reading.  Undocumented: pinned to CRIU
+        versions it was seen with, one process only (CRIU's parent-page path
+        does not retry), and CRIU spins for ever if the thread dies, hence the
+        watchdog in `restore`.
+async   the same file under a write lease: CRIU's open() blocks until the
+        lease is given back (fcntl(2), F_SETLEASE).  Defined behaviour.
+stream  CRIU's own --stream protocol, served from here; no copy of the pages
+        on disk, 4 MiB of buffers.
+plain   the uncompressed images, checked in the thread.
+
+Rejected: userfaultfd (needs kernel faults, refused without privilege), and
+decoding into a shared mapping of the file (fresh pages cost more than write).
+"""
+
+from __future__ import annotations
+
+import posix
+import time
+
+from quickthaw import names
+from quickthaw.errors import Declined
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from quickthaw.snapshot.manifest import Manifest
+
+GROWING_CRIU = ("4.1.1", "4.2.1", "4.3")  # versions whose restorer was seen to retry at end of file
+_PIPE_BYTES = 1 << 20  # /proc/sys/fs/pipe-max-size for everybody
+_RING = 16  # blocks decoded ahead of CRIU in stream mode: 4 MiB
+_F_SETPIPE_SZ = 1031  # linux/fcntl.h; a constant of the fcntl module only since 3.10 and only where built so
+
+
+class Feed:
+    """What all modes share: where the images are, what was read, how long it took.
+
+    Attributes:
+        images: directory that CRIU is pointed at.
+        bytes_read: of page files, stored bytes.
+        decompress_s: seconds from the thread's first byte to its last.
+        wait_s: seconds CRIU stood waiting for pages; None where that cannot be seen.
+    """
+
+    first = False  # whether `run` ends before CRIU is spawned
+    stream = False  # whether CRIU is told --stream
+    gentle = False  # whether SIGIO must not kill us (leases)
+
+    def __init__(self, manifest: Manifest, snapshot: str, work: str, liblz4: str) -> None:
+        self.manifest = manifest
+        self.snapshot = snapshot
+        self.work = work
+        self.images = f"{work}/images"
+        self.liblz4 = liblz4
+        self.bytes_read = 0
+        self.decompress_s = 0.0
+        self.wait_s: float | None = None
+        self._targets: dict[str, int] = {}
+
+    def prepare(self) -> None:
+        """Before CRIU is spawned: the directory it reads, without pages.
+
+        Raises:
+            OSError: the work directory cannot be written.
+        """
+        self._link_images()
+
+    def run(self) -> None:
+        """The thread: delivers every page, or raises."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Gives back descriptors; called when CRIU is gone."""
+        for fd in self._targets.values():
+            posix.close(fd)
+        self._targets.clear()
+
+    def _link_images(self) -> None:
+        posix.mkdir(self.images, 0o700)
+        source = f"{self.snapshot}/{names.IMAGES}"
+        for name in posix.listdir(source):
+            if name.endswith(".img") and not name.startswith("pages-"):
+                posix.symlink(f"{source}/{name}", f"{self.images}/{name}")
+
+    def _create_targets(self) -> None:
+        for number in self.manifest.pages:
+            path = f"{self.images}/pages-{number}.img"
+            self._targets[number] = posix.open(path, posix.O_CREAT | posix.O_RDWR | posix.O_CLOEXEC, 0o600)
+
+    def _decode_all(self) -> None:
+        """Decodes every page file into its target, in order."""
+        from quickthaw.runtime import decode  # ctypes: only after CRIU was spawned
+
+        begin = time.monotonic()
+        for number, fd in self._targets.items():
+            decoder = decode.FrameDecoder(self.liblz4, self._stored(number))
+            one = bytearray(decoder.index.block_size)
+            view = memoryview(one)
+            for _, size in decoder.blocks(lambda one=one: one):  # type: ignore[misc]
+                decode.write_all(fd, view[:size])
+            self.bytes_read += decoder.bytes_read
+            decoder.close()
+            self._delivered(number)
+        self.decompress_s = time.monotonic() - begin
+
+    def _stored(self, number: str) -> str:
+        name = self.manifest.pages[number]["file"]
+        if name is None:
+            raise Declined(f"the snapshot has no compressed pages-{number}: only mode plain can thaw it")
+        return f"{self.snapshot}/{names.IMAGES}/{name}"
+
+    def _delivered(self, number: str) -> None:
+        """A page file is complete."""
+
+
+class Sync(Feed):
+    """Everything is decompressed, then CRIU starts: what the asynchronous modes are compared with."""
+
+    first = True
+
+    def prepare(self) -> None:
+        super().prepare()
+        self._create_targets()
+
+    def run(self) -> None:
+        self._decode_all()
+        self.wait_s = self.decompress_s
+
+
+class Grow(Feed):
+    """Blocks are appended to the file that CRIU is already reading."""
+
+    def prepare(self) -> None:
+        version = _bundled_version(self.manifest)
+        if version not in GROWING_CRIU:
+            raise Declined(f"mode grow is not known to work with CRIU {version}; use QUICKTHAW_MODE=async")
+        if self.manifest.processes != 1:
+            raise Declined("mode grow restores one process only; use QUICKTHAW_MODE=async")
+        super().prepare()
+        self._create_targets()
+
+    def run(self) -> None:
+        self._decode_all()
+
+
+class Async(Feed):
+    """CRIU's open() of a page file blocks on our lease until the file is complete."""
+
+    gentle = True
+
+    def prepare(self) -> None:
+        import fcntl
+
+        super().prepare()
+        self._create_targets()
+        for fd in self._targets.values():
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+    def run(self) -> None:
+        self._decode_all()
+
+    def _delivered(self, number: str) -> None:
+        import fcntl
+
+        fcntl.fcntl(self._targets[number], fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+class Plain(Feed):
+    """Uncompressed pages, read by CRIU itself; the thread checks them meanwhile."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        for number in self.manifest.pages:
+            path = f"{self.snapshot}/{names.IMAGES}/pages-{number}.img"
+            if not _exists(path):
+                raise Declined("the snapshot has no uncompressed pages (checkpoint --keep-uncompressed)")
+            posix.symlink(path, f"{self.images}/pages-{number}.img")
+
+    def run(self) -> None:
+        from quickthaw.snapshot import identity
+
+        begin = time.monotonic()
+        for entry in self.manifest.files:
+            if entry["path"].startswith(f"{names.IMAGES}/pages-") and not entry["path"].endswith(".comp.img"):
+                path = f"{self.snapshot}/{entry['path']}"
+                if identity.crc32(path) != entry["crc32"]:
+                    raise Declined(f"{path} is damaged: its checksum does not fit")
+                self.bytes_read += entry["size"]
+        self.decompress_s = 0.0
+        self.wait_s = time.monotonic() - begin
+
+
+class Stream(Feed):
+    """Serves CRIU's image streamer protocol (criu/img-streamer.c).
+
+    CRIU connects to `streamer-serve.sock` in its images directory and asks for
+    one file after the other: u32 length, a protobuf message with the file name
+    in field 1; we answer u32 length, a message with field 1 = exists, and CRIU
+    then passes the write end of a pipe with SCM_RIGHTS.
+    """
+
+    stream = True
+
+    def prepare(self) -> None:
+        import _socket
+
+        posix.mkdir(self.images, 0o700)
+        self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        self._listener.bind(f"{self.images}/streamer-serve.sock")
+        self._listener.listen(1)
+        self.wait_s = 0.0
+
+    def run(self) -> None:
+        import _queue
+        import _thread
+
+        # Decoding begins at once, a ring of blocks ahead of CRIU's first wish for pages.
+        self._errors: list[BaseException] = []
+        self._free: _queue.SimpleQueue[bytearray] = _queue.SimpleQueue()
+        self._ready: _queue.SimpleQueue[tuple[bytearray, int] | None] = _queue.SimpleQueue()
+        _thread.start_new_thread(self._decode_ahead, ())
+        fd = self._listener._accept()[0]  # the C half of socket.accept()
+        import _socket
+
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
+        while self._serve_one(connection):
+            pass
+        connection.close()
+        if self._errors:
+            raise self._errors[0]
+
+    def close(self) -> None:
+        super().close()
+        self._listener.close()
+
+    def _decode_ahead(self) -> None:
+        try:
+            from quickthaw.runtime import decode
+
+            begin = time.monotonic()
+            for number in self.manifest.pages:
+                decoder = decode.FrameDecoder(self.liblz4, self._stored(number))
+                for _ in range(_RING):
+                    self._free.put(bytearray(decoder.index.block_size))
+                for block in decoder.blocks(self._free.get):
+                    self._ready.put(block)
+                self._ready.put(None)
+                self.bytes_read += decoder.bytes_read
+                decoder.close()
+            self.decompress_s = time.monotonic() - begin
+        except BaseException as error:
+            self._errors.append(error)
+            self._ready.put(None)
+
+    def _serve_one(self, connection: object) -> bool:
+        head = _receive(connection, 4)
+        if not head:
+            return False
+        message = _receive(connection, int.from_bytes(head, "little"))
+        name = message[2 : 2 + message[1]].decode()  # tag, length, name: names are shorter than 128 bytes
+        path = f"{self.snapshot}/{names.IMAGES}/{name}"
+        is_pages = name.startswith("pages-")
+        found = name[6:-4] in self.manifest.pages if is_pages else _exists(path)
+        connection.sendall(b"\x02\0\0\0\x08" + (b"\x01" if found else b"\x00"))  # type: ignore[attr-defined]
+        if found:
+            _, control, _, _ = connection.recvmsg(1, 64)  # type: ignore[attr-defined]
+            fd = int.from_bytes(control[0][2][:4], "little")
+            try:
+                self._pour_pages(fd) if is_pages else self._pour_file(fd, path)
+            finally:
+                posix.close(fd)
+        return True
+
+    def _pour_file(self, fd: int, path: str) -> None:
+        from quickthaw.runtime import decode
+
+        with open(path, "rb") as file:
+            data = file.read()
+        if len(data) > 65536:
+            _widen(fd)
+        decode.write_all(fd, memoryview(data))
+
+    def _pour_pages(self, fd: int) -> None:
+        from quickthaw.runtime import decode
+
+        _widen(fd)
+        while True:
+            begin = time.monotonic()
+            block = self._ready.get()
+            self.wait_s = (self.wait_s or 0.0) + time.monotonic() - begin
+            if block is None:
+                if self._errors:
+                    raise self._errors[0]
+                return
+            decode.write_all(fd, memoryview(block[0])[: block[1]])
+            self._free.put(block[0])
+
+
+MODES: dict[str, type[Feed]] = {"grow": Grow, "stream": Stream, "async": Async, "sync": Sync, "plain": Plain}
+
+
+def _exists(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def _receive(connection: object, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = connection.recv(size - len(data))  # type: ignore[attr-defined]
+        if not piece:
+            return b""
+        data += piece
+    return data
+
+
+def _widen(fd: int) -> None:
+    import fcntl
+
+    try:
+        fcntl.fcntl(fd, _F_SETPIPE_SZ, _PIPE_BYTES)
+    except OSError:
+        pass  # over this user's pipe budget: smaller writes, same bytes
+
+
+def _bundled_version(manifest: Manifest) -> str:
+    return manifest.criu_version

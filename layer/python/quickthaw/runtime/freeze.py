@@ -1,0 +1,134 @@
+"""Inside the function, on the build machine: import, warm up, hooks, and the wait that CRIU dumps.
+
+Run as `python -m quickthaw.runtime.freeze` where Lambda would run
+`python -m awslambdaric`.  One JSON line arrives on THAW_FD, the *order*
+(handler, events); every stage answers with a line on WOKE_FD.  Then the
+process blocks in read(THAW_FD), and that read is where the snapshot is taken.
+After a thaw the same read returns the wake context.
+
+What is imported before the freeze costs nothing after it, so the runtime
+client's pure modules are imported here.  Its native part is not: it reads
+AWS_LAMBDA_RUNTIME_API once, when it is loaded (2 to 6 ms, paid in the wake).
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from quickthaw import names
+from quickthaw.runtime import wake
+
+_PURE_RUNTIME = (
+    "awslambdaric.lambda_config",
+    "awslambdaric.lambda_context",
+    "awslambdaric.lambda_literals",
+    "awslambdaric.lambda_runtime_exception",
+    "awslambdaric.lambda_runtime_hooks_runner",
+    "awslambdaric.lambda_runtime_log_utils",
+    "awslambdaric.lambda_runtime_marshaller",
+    "concurrent.futures.thread",  # thread polling of python3.12 and later
+    "http.client",  # the runtime client's error path
+)
+
+
+def main() -> None:
+    """The freeze: obeys the order on THAW_FD, is dumped, wakes, serves."""
+    started = dict(os.environ)
+    order = json.loads(_line(names.THAW_FD))
+    sys.argv = ["awslambdaric", order["handler"]]
+    for name in _PURE_RUNTIME:
+        importlib.import_module(name)
+    try:
+        begin = time.monotonic()
+        handler = _import_handler(order["handler"])
+        _tell({"stage": "imported", "seconds": time.monotonic() - begin})
+        for number, event in enumerate(order["events"]):
+            begin = time.monotonic()
+            answer = _warm_up(handler, event, number)
+            _tell({"stage": "warmed", "event": number, "seconds": time.monotonic() - begin, "answer": answer})
+        hooks = _run_before_snapshot()
+    except BaseException as error:
+        import traceback
+
+        traceback.print_exc()
+        _tell({"stage": "failed", "error": f"{type(error).__name__}: {error}"})
+        sys.exit(1)
+    state = wake.remember(started)
+    _settle()
+    _tell({"stage": "frozen", "pid": os.getpid(), "env_names": sorted(os.environ), "hooks": hooks})
+    context = _document(names.THAW_FD)  # <- the snapshot is taken here
+    wake.up(json.loads(context.decode("utf-8", "surrogateescape")), state, order["handler"])
+
+
+def _import_handler(handler: str) -> Callable[[Any, Any], Any]:
+    """As awslambdaric's `_get_handler`, whose result it will then find imported."""
+    module_name, _, function_name = handler.rpartition(".")
+    module = importlib.import_module(module_name.replace("/", "."))
+    function: Callable[[Any, Any], Any] = getattr(module, function_name)
+    return function
+
+
+def _warm_up(handler: Callable[[Any, Any], Any], event: str, number: int) -> str:
+    from awslambdaric.lambda_context import LambdaContext
+    from awslambdaric.lambda_runtime_marshaller import to_json
+
+    deadline_ms = int(time.time() * 1000) + 300_000
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{os.environ.get('AWS_LAMBDA_FUNCTION_NAME')}"
+    context = LambdaContext(f"00000000-0000-4000-8000-{number:012d}", None, None, deadline_ms, arn)
+    answer: str = to_json(handler(json.loads(event), context))
+    return answer
+
+
+def _run_before_snapshot() -> dict[str, int]:
+    import snapshot_restore_py
+    from awslambdaric import lambda_runtime_hooks_runner
+
+    counts = {
+        "before_snapshot": len(snapshot_restore_py.get_before_snapshot()),
+        "after_restore": len(snapshot_restore_py.get_after_restore()),
+    }
+    lambda_runtime_hooks_runner.run_before_snapshot()
+    return counts
+
+
+def _settle() -> None:
+    """Leaves as little as possible to be written after a thaw.
+
+    Garbage is dropped, and what is left moves out of the collector's sight
+    (gc.freeze): a full collection would otherwise write a word into every
+    container object, and fault in a copy of nearly every page of the heap.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    gc.collect()
+    gc.freeze()
+
+
+def _line(fd: int) -> bytes:
+    data = b""
+    while not data.endswith(b"\n"):
+        data += os.read(fd, 1)  # byte by byte: what follows belongs to the wake
+    return data
+
+
+def _document(fd: int) -> bytes:
+    """All bytes up to end of file; PEP 475 makes os.read retry the EINTR that CRIU leaves behind."""
+    pieces = []
+    while piece := os.read(fd, 65536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _tell(stage: dict[str, Any]) -> None:
+    os.write(names.WOKE_FD, (json.dumps(stage) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,353 @@
+"""The criu engine: spawn CRIU, feed it pages, release the process, and be its parent.
+
+    spawn CRIU ---- restores ----------------> exits 0 -.
+         \                                               >- wake context -> woke?
+          `-- thread: decode, check, deliver -> done ---'
+
+The frozen process sits in read(THAW_FD), whatever CRIU did with it; it gets
+its wake context only when CRIU has ended with 0 *and* every page is delivered
+and checked.  CRIU's exit code alone proves nothing: the process itself must
+say that it woke.  Anything else (CRIU fails, a block is bad, time is up) kills
+CRIU and the process, removes the work directory and raises `Declined`; the
+caller starts cold.
+
+A thread waits for each thing that blocks and says so through one pipe; the
+main thread polls that pipe and the process's woke descriptor.  (pidfd_open
+would spare a thread; sandboxes refuse it.)
+"""
+
+from __future__ import annotations
+
+import _signal
+import _thread
+import posix
+import select
+import time
+
+from quickthaw import names
+from quickthaw.errors import BadSnapshot, Declined
+from quickthaw.runtime import criu_command, feed
+from quickthaw.snapshot import plainjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from quickthaw.snapshot.manifest import Manifest
+
+_SPARE_FD = 100  # first descriptor number in CRIU for inherited pipes; CRIU's own are above 1000 or below 50
+
+
+class Restored:
+    """A process that woke.
+
+    Attributes:
+        pid: our child.
+        timings: members for the log line, seconds and bytes.
+    """
+
+    __slots__ = ("pid", "timings")
+
+    def __init__(self, pid: int, timings: dict[str, object]) -> None:
+        self.pid = pid
+        self.timings = timings
+
+
+class Restoration:
+    """One attempt; use `run` once."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        snapshot: str,
+        *,
+        mode: str,
+        environ: Mapping[str, str],
+        started_s: float,
+        deadline_s: float,
+    ) -> None:
+        self.manifest = manifest
+        self.snapshot = snapshot
+        self.mode = mode
+        self.environ = environ
+        self.started_s = started_s
+        self.deadline_s = deadline_s
+        self.work = f"/tmp/quickthaw-{posix.getpid()}"
+        self.criu = environ.get(names.ENV_CRIU) or names.CRIU_PATH
+        liblz4 = names.LIBLZ4_PATH
+        self.feed = feed.MODES[mode](manifest, snapshot, self.work, liblz4)
+        self._criu_pid = 0
+        self._criu_done = False
+        self._events_r, self._events_w = posix.pipe2(posix.O_CLOEXEC)
+        self._thaw_r, self._thaw_w = posix.pipe2(posix.O_CLOEXEC)
+        self._woke_r, self._woke_w = posix.pipe2(posix.O_CLOEXEC)
+
+    def run(self) -> Restored:
+        """Restores and wakes the process.
+
+        Raises:
+            Declined: it did not work; nothing of the attempt is left.
+        """
+        try:
+            return self._run()
+        except (OSError, BadSnapshot) as error:
+            self._give_up()
+            raise Declined(str(error)) from error
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _run(self) -> Restored:
+        posix.mkdir(self.work, 0o700)
+        self.feed.prepare()
+        if self.feed.gentle:
+            _signal.signal(_signal.SIGIO, _signal.SIG_IGN)  # a lease break must not end us
+        if self.feed.first:
+            self._start_feed()
+            self._wait_for({"fed"})
+        spawned_s = time.monotonic()
+        self._spawn()
+        if not self.feed.first:
+            self._start_feed()
+        _thread.start_new_thread(self._watch_criu, ())
+        self._wait_for({"criu"} if self.feed.first else {"fed", "criu"})
+        restored_s = time.monotonic()
+        self._release()
+        woke = self._wait_for({"woke"})
+        self.feed.close()
+        self._clean()
+        timings: dict[str, object] = {
+            "bytes_read": self.feed.bytes_read,
+            "decompress_s": self.feed.decompress_s,
+            "wait_s": self.feed.wait_s,
+            "restore_s": restored_s - spawned_s,
+            "wake_s": woke.get("wake_s"),
+            "wake_steps": woke.get("steps"),
+            "total_s": time.monotonic() - self.started_s,
+        }
+        return Restored(self.manifest.pid, timings)
+
+    # --- what blocks, and the pipe on which it is told ------------------------
+
+    def _start_feed(self) -> None:
+        _thread.start_new_thread(self._run_feed, ())
+
+    def _run_feed(self) -> None:
+        try:
+            self.feed.run()
+        except (BrokenPipeError, ConnectionError):
+            pass  # CRIU went away; how it ended is the better reason, and is told by the other thread
+        except BaseException as error:
+            self._tell({"event": "failed", "why": str(error)})
+        else:
+            self._tell({"event": "fed"})
+
+    def _watch_criu(self) -> None:
+        _, status = posix.waitpid(self._criu_pid, 0)
+        self._criu_done = True
+        code = posix.waitstatus_to_exitcode(status)
+        if code == 0:
+            self._tell({"event": "criu"})
+        else:
+            self._tell({"event": "failed", "why": f"CRIU ended with {_ending(code)}", "criu": True})
+
+    def _tell(self, event: dict[str, object]) -> None:
+        posix.write(self._events_w, (plainjson.dumps(event) + "\n").encode())
+
+    def _wait_for(self, wanted: set[str]) -> dict[str, object]:
+        """Polls until every wanted event was told; returns the last one.
+
+        Raises:
+            Declined: a thread failed, the process died or could not wake, or time is up.
+        """
+        poll = select.poll()
+        poll.register(self._events_r, select.POLLIN)
+        woke_fd = self._woke_r if "woke" in wanted else None
+        if woke_fd is not None:
+            poll.register(woke_fd, select.POLLIN)
+        missing, last = set(wanted), {}
+        while missing:
+            left = self.deadline_s - time.monotonic()
+            ready = poll.poll(max(0.0, left) * 1000) if left > 0 else []
+            if not ready:
+                waiting = " and ".join(sorted(missing))
+                raise Declined(f"the thaw took longer than {self.deadline_s - self.started_s:.1f} s (no {waiting})")
+            for fd, _ in ready:
+                for event in self._events(fd):
+                    if event.get("event") == "failed":
+                        raise Declined(self._why(event))
+                    last = event
+                    missing.discard(str(event.get("event")))
+        return last
+
+    def _events(self, fd: int) -> list[dict[str, object]]:
+        data = posix.read(fd, 65536)
+        if fd == self._woke_r:
+            while data and not data.endswith(b"\n"):
+                piece = posix.read(fd, 65536)
+                if not piece:
+                    break
+                data += piece
+            if not data.endswith(b"\n"):
+                return [{"event": "failed", "why": f"the process ended {self._end_of_child()} before it woke"}]
+        events = []
+        for text in data.decode().splitlines():
+            event = plainjson.loads(text)
+            assert isinstance(event, dict)
+            if "woke" in event:
+                event["event"] = "woke" if event["woke"] else "failed"
+                event["why"] = f"the process could not wake: {event.get('error')}"
+            events.append(event)
+        return events
+
+    def _why(self, event: dict[str, object]) -> str:
+        """The reason of a failure; CRIU's own last error is the better one where CRIU ended."""
+        why = str(event["why"])
+        if event.get("criu"):
+            error = _last_error(f"{self.work}/restore.log")
+            return f"{why}: {error}" if error else why
+        return why
+
+    # --- CRIU and the process ---------------------------------------------------
+
+    def _spawn(self) -> None:
+        pipes = self.manifest.pipes
+        sources = {1: 1, 2: 2, names.THAW_FD: self._thaw_r, names.WOKE_FD: self._woke_w}
+        sources[names.TELEMETRY_FD] = _telemetry(self.environ)
+        actions, inherit = [], {}
+        for place, (fd, source) in enumerate(sources.items()):
+            if fd not in pipes:
+                continue
+            actions.append((posix.POSIX_SPAWN_DUP2, source, _SPARE_FD + place))
+            inherit[pipes[fd]] = _SPARE_FD + place
+        argv = criu_command.restore(
+            criu=self.criu, images=self.feed.images, work=self.work, inherit=inherit, stream=self.feed.stream
+        )
+        self._criu_pid = posix.posix_spawn(
+            self.criu, argv, self._criu_environ(), file_actions=actions, setsigdef=[_signal.SIGIO, _signal.SIGPIPE]
+        )
+        posix.close(self._thaw_r)
+        posix.close(self._woke_w)
+        self._thaw_r = self._woke_w = -1
+
+    def _criu_environ(self) -> dict[str, str]:
+        """CRIU's kernel cache saves 6 to 30 ms of probing; it fits one kernel and one CRIU."""
+        cache = self.manifest.body.get("criu_cache")
+        kernel = posix.uname()
+        if cache and cache["kernel"] == f"{kernel.release} {kernel.version}":
+            return {"XDG_RUNTIME_DIR": f"{self.snapshot}/{cache['directory']}"}
+        return {}
+
+    def _release(self) -> None:
+        context: dict[str, object] = {
+            "version": 1,
+            "environ": [f"{key}={value}" for key, value in self.environ.items()],
+            "engine": "criu",
+            "mode": self.mode,
+            "reason": None,
+            "telemetry": names.ENV_TELEMETRY in self.environ,
+            "report": "woke",
+            "started_s": self.started_s,
+            "snapshot": self.manifest.id,
+            "timings": {},
+        }
+        data = memoryview(plainjson.dumps(context).encode())
+        while data:
+            data = data[posix.write(self._thaw_w, data) :]
+        posix.close(self._thaw_w)
+        self._thaw_w = -1
+
+    def _end_of_child(self) -> str:
+        try:
+            pid, status = posix.waitpid(self.manifest.pid, 0)
+        except ChildProcessError:
+            return "unseen"
+        return f"with {_ending(posix.waitstatus_to_exitcode(status))}" if pid else "unseen"
+
+    # --- leaving nothing behind ----------------------------------------------------
+
+    def _give_up(self) -> None:
+        if self._criu_pid and not self._criu_done:
+            posix.kill(self._criu_pid, _signal.SIGKILL)
+            while not self._criu_done:
+                if not _readable(self._events_r, 1000):
+                    break
+                posix.read(self._events_r, 65536)
+        if self._criu_pid:
+            self._kill_child()
+        self._clean()
+
+    def _kill_child(self) -> None:
+        """Kills the restored process, if it is one: a pid that is not our child is somebody else's."""
+        pid = self.manifest.pid
+        try:
+            if posix.waitpid(pid, posix.WNOHANG) == (0, 0):
+                posix.kill(pid, _signal.SIGKILL)
+                posix.waitpid(pid, 0)
+        except ChildProcessError:
+            pass
+
+    def _clean(self) -> None:
+        """Removes the work directory.
+
+        The feed's descriptors stay open after a failure: its thread may still be writing, and
+        must not meet another file under the same number.  The exec that follows closes them.
+        """
+        for fd in (self._thaw_r, self._thaw_w, self._woke_r, self._woke_w):
+            if fd >= 0:
+                posix.close(fd)
+        self._thaw_r = self._thaw_w = self._woke_r = self._woke_w = -1
+        _signal.signal(_signal.SIGIO, _signal.SIG_DFL)
+        for directory in (self.feed.images, self.work):
+            try:
+                for name in posix.listdir(directory):
+                    path = f"{directory}/{name}"
+                    if path != self.feed.images:
+                        posix.unlink(path)
+                posix.rmdir(directory)
+            except FileNotFoundError:
+                pass
+
+
+def supervise(pid: int) -> int:
+    """Is the parent that Lambda sees: passes signals on, ends as the process ended.
+
+    Args:
+        pid: the woken process.
+
+    Returns:
+        Its exit code; a signal's number negative.
+    """
+    for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
+        _signal.signal(number, lambda received, _frame: posix.kill(pid, received))
+    return posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
+
+
+def _telemetry(environ: Mapping[str, str]) -> int:
+    """The runtime's telemetry descriptor, or the null device in its place."""
+    number = environ.get(names.ENV_TELEMETRY)
+    if number is not None and number.isdecimal():
+        return int(number)
+    return posix.open("/dev/null", posix.O_WRONLY | posix.O_CLOEXEC)
+
+
+def _readable(fd: int, timeout_ms: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(timeout_ms))
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _last_error(path: str) -> str:
+    """The last error of CRIU's log, without CRIU's prefix; empty where there is none."""
+    try:
+        with open(path, "rb") as file:
+            lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if "Error (" in line]
+    except OSError:
+        return ""
+    # The first error is the cause; later ones only say that everything failed.
+    causes = [line for line in lines if "RLIMIT_NOFILE" not in line]
+    return causes[0].partition("Error ")[2].strip() if causes else ""

@@ -1,0 +1,146 @@
+"""The bootstrap's decision: thaw, or start the original command; one log line either way.
+
+`auto` tries what is fastest first: the native restorer is the exec wrapper
+itself and has run before this (its reason to decline stands in
+QUICKTHAW_DECLINED), then CRIU where the kernel permits it, then a cold start.
+Nothing here may end in an error: whatever happens, the runtime's own command
+line is started with its environment and its signals as they were.
+"""
+
+from __future__ import annotations
+
+import _signal
+import posix
+import time
+
+from quickthaw import names
+from quickthaw.errors import BadSnapshot, Declined
+from quickthaw.runtime import checks, report, restore
+from quickthaw.snapshot import manifest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+
+def main(command: list[str], started_s: float) -> NoReturn:
+    """Thaws and supervises, or replaces itself by `command`.
+
+    Args:
+        command: argv of the original start.
+        started_s: CLOCK_MONOTONIC when the bootstrap began.
+    """
+    environ = {_text(key): _text(value) for key, value in posix.environ.items()}
+    declined = environ.pop(names.ENV_DECLINED, None)
+    snapshot = environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
+    engine = environ.get(names.ENV_ENGINE) or "auto"
+    try:
+        found = _open(engine, environ, declined, snapshot)
+        restored = _restore(found, snapshot, environ, started_s)
+    except (Declined, BadSnapshot) as reason:
+        _start_cold(command, environ, str(reason), started_s)
+    except Exception as error:  # a defect of ours must not cost the user a start
+        _start_cold(command, environ, f"unexpected {type(error).__name__}: {error}", started_s)
+    report.write(
+        {
+            "engine": "criu",
+            "mode": environ.get(names.ENV_MODE) or default_mode(found),
+            "reason": declined,
+            "snapshot": found.id,
+            **restored.timings,
+            "cold_init_saved_s": found.cold_init_s,
+        }
+    )
+    _end_as(restore.supervise(restored.pid))
+
+
+def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapshot: str) -> manifest.Manifest:
+    """The manifest, if a thaw by CRIU is wanted, permitted and possible.
+
+    Raises:
+        Declined: it is not; the text is the reason.
+        BadSnapshot: no snapshot, or a damaged one.
+    """
+    if engine not in names.ENGINES:
+        raise Declined(f"{names.ENV_ENGINE}={engine} is none of {', '.join(names.ENGINES)}")
+    if engine == "off":
+        raise Declined("engine off")
+    mode = environ.get(names.ENV_MODE)
+    if mode and mode not in names.MODES:
+        raise Declined(f"{names.ENV_MODE}={mode} is none of {', '.join(names.MODES)}")
+    if "AWS_LAMBDA_MAX_CONCURRENCY" in environ:
+        raise Declined("AWS_LAMBDA_MAX_CONCURRENCY wants several processes; a snapshot is one")
+    found = manifest.read(snapshot)
+    if engine == "native":
+        raise Declined(declined or "the native restorer is not in this layer")
+    if not checks.criu_permitted():
+        raise Declined(_joined(declined, "CRIU needs CAP_CHECKPOINT_RESTORE or root, this process has neither"))
+    checks.snapshot_fits(found, snapshot)
+    return found
+
+
+def _restore(
+    found: manifest.Manifest, snapshot: str, environ: Mapping[str, str], started_s: float
+) -> restore.Restored:
+    try:
+        allowed_s = float(environ.get(names.ENV_WATCHDOG) or names.WATCHDOG_S)
+    except ValueError:
+        raise Declined(f"{names.ENV_WATCHDOG}={environ[names.ENV_WATCHDOG]} is no number of seconds") from None
+    attempt = restore.Restoration(
+        found,
+        snapshot,
+        mode=environ.get(names.ENV_MODE) or default_mode(found),
+        environ=environ,
+        started_s=started_s,
+        deadline_s=started_s + allowed_s,
+    )
+    return attempt.run()
+
+
+def default_mode(found: manifest.Manifest) -> str:
+    """The fastest mode with defined behaviour for this snapshot."""
+    if all(pages["file"] is None for pages in found.pages.values()):
+        return "plain"
+    return "grow" if found.processes == 1 else "async"
+
+
+def _start_cold(command: list[str], environ: dict[str, str], reason: str, started_s: float) -> NoReturn:
+    report.write(
+        {
+            "engine": "cold",
+            "mode": None,
+            "reason": reason,
+            "snapshot": None,
+            "lost_s": time.monotonic() - started_s,
+        }
+    )
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python ignores these; the next program expects them
+        _signal.signal(number, _signal.SIG_DFL)
+    original = {_bytes(key): _bytes(value) for key, value in environ.items()}
+    try:
+        posix.execve(command[0], command, original)
+    except (OSError, IndexError) as error:
+        posix.write(2, f"quickthaw: cannot start {command}: {error}\n".encode())
+        posix._exit(127)
+
+
+def _end_as(code: int) -> NoReturn:
+    """Ends the way the process ended, so that Lambda reports what it would have reported."""
+    if code < 0:
+        if -code != _signal.SIGKILL:
+            _signal.signal(-code, _signal.SIG_DFL)
+        posix.kill(posix.getpid(), -code)
+    posix._exit(code if code >= 0 else 128 - code)
+
+
+def _joined(first: str | None, second: str) -> str:
+    return f"{first}; {second}" if first else second
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
+def _bytes(value: str) -> bytes:
+    return value.encode("utf-8", "surrogateescape")

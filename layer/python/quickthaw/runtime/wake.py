@@ -1,0 +1,229 @@
+"""What the restored process does before it serves: become this environment's process.
+
+The order is fixed, each step is timed, and the first that fails ends the wake
+(the bootstrap then kills the process and starts cold):
+
+environment   os.environ and, through it, the C environment become the new
+              ones; what the import itself had changed is applied again
+telemetry     the runtime's log descriptor is the inherited one
+credentials   every botocore credentials object made from the checkpoint's
+              dummy keys gets the new keys
+randomness    `random`, NumPy's global state, OpenSSL, tempfile's names
+identity      thread ids, time zone
+libraries     Powertools' cold-start flags
+hooks         the function's own after-restore hooks, in order
+
+Credentials are patched rather than left to botocore's own refresh (which
+needs AWS_CREDENTIAL_EXPIRATION in the environment, before and after): the
+objects are found once, at the freeze, where walking the heap costs nothing,
+and the function's environment stays as Lambda made it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from quickthaw import names
+from quickthaw.runtime import report
+
+
+class State:
+    """What the freeze remembers for the wake.
+
+    Attributes:
+        set: variables that the import set or changed: name, value before (or None), value after.
+        removed: variables that the import deleted.
+        credentials: botocore credentials objects that hold the checkpoint's keys.
+    """
+
+    def __init__(self, changed: dict[str, tuple[str | None, str]], removed: set[str], credentials: list[Any]) -> None:
+        self.set = changed
+        self.removed = removed
+        self.credentials = credentials
+
+
+def remember(started: dict[str, str]) -> State:
+    """Looks at the function right before the freeze.
+
+    Args:
+        started: the environment that the process was started with.
+    """
+    now = dict(os.environ)
+    changed = {key: (started.get(key), value) for key, value in now.items() if started.get(key) != value}
+    return State(changed, started.keys() - now.keys(), _dummy_credentials(started))
+
+
+def up(context: dict[str, Any], state: State, handler: str) -> None:
+    """Wakes and serves; returns only when the runtime client does.
+
+    Args:
+        context: the wake context.
+        state: of the freeze.
+        handler: `module.function`.
+    """
+    steps: dict[str, float] = {}
+    begin = last = time.monotonic()
+    try:
+        for name, step in _steps(context, state):
+            step()
+            now = time.monotonic()
+            steps[name], last = now - last, now
+    except BaseException as error:
+        _fail(context, f"{name}: {type(error).__name__}: {error}")
+    from awslambdaric import __main__ as runtime  # loads the native client, which reads the address now
+
+    steps["runtime"] = time.monotonic() - last
+    _tell(context, {"wake_s": time.monotonic() - begin, "steps": steps})
+    runtime.main(["awslambdaric", handler])
+
+
+def _steps(context: dict[str, Any], state: State) -> list[tuple[str, Callable[[], None]]]:
+    return [
+        ("environment", lambda: _environment(context, state)),
+        ("telemetry", lambda: _telemetry(context)),
+        ("credentials", lambda: _credentials(state)),
+        ("randomness", _randomness),
+        ("identity", _identity),
+        ("libraries", _libraries),
+        ("hooks", _hooks),
+    ]
+
+
+def _environment(context: dict[str, Any], state: State) -> None:
+    fresh = dict(entry.split("=", 1) for entry in context["environ"] if "=" in entry)
+    for key, (before, after) in state.set.items():
+        # PATH=$PATH:/x at import means "append", whatever PATH is by now.
+        if before and key in fresh and after.startswith(before):
+            fresh[key] += after[len(before) :]
+        elif before and key in fresh and after.endswith(before):
+            fresh[key] = after[: -len(before)] + fresh[key]
+        else:
+            fresh[key] = after
+    for key in state.removed:
+        fresh.pop(key, None)
+    for key in os.environ.keys() - fresh.keys():
+        del os.environ[key]
+    for key, value in fresh.items():
+        if os.environ.get(key) != value:
+            os.environ[key] = value
+
+
+def _telemetry(context: dict[str, Any]) -> None:
+    if context["telemetry"]:
+        os.environ[names.ENV_TELEMETRY] = str(names.TELEMETRY_FD)
+    else:
+        os.environ.pop(names.ENV_TELEMETRY, None)
+        os.close(names.TELEMETRY_FD)
+
+
+def _dummy_credentials(started: dict[str, str]) -> list[Any]:
+    module = sys.modules.get("botocore.credentials")
+    key = started.get("AWS_ACCESS_KEY_ID")
+    if module is None or not key:
+        return []
+    import gc
+
+    return [
+        thing
+        for thing in gc.get_objects()
+        if isinstance(thing, module.Credentials) and vars(thing).get("access_key", vars(thing).get("_access_key")) == key
+    ]
+
+
+def _credentials(state: State) -> None:
+    if not state.credentials:
+        return
+    new = {
+        "access_key": os.environ.get("AWS_ACCESS_KEY_ID"),
+        "secret_key": os.environ.get("AWS_SECRET_ACCESS_KEY"),
+        "token": os.environ.get("AWS_SESSION_TOKEN"),
+    }
+    for thing in state.credentials:
+        for name, value in new.items():
+            # RefreshableCredentials keep them behind properties of the same name.
+            setattr(thing, f"_{name}" if f"_{name}" in vars(thing) else name, value)
+
+
+def _randomness() -> None:
+    if "random" in sys.modules:
+        sys.modules["random"].seed()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    if "_ssl" in sys.modules:
+        # OpenSSL reseeds after a fork by comparing pids, and the pid is the frozen one.
+        sys.modules["_ssl"].RAND_add(os.urandom(32), 32.0)
+    if "tempfile" in sys.modules:
+        sys.modules["tempfile"]._name_sequence = None  # type: ignore[attr-defined]
+
+
+def _identity() -> None:
+    import threading
+
+    threading.main_thread()._native_id = threading.get_native_id()  # type: ignore[attr-defined]
+    time.tzset()
+
+
+def _libraries() -> None:
+    """Powertools tells cold starts by module globals that a warm-up has already cleared."""
+    for name in (
+        "aws_lambda_powertools.logging.logger",
+        "aws_lambda_powertools.metrics.base",
+        "aws_lambda_powertools.metrics.metrics",
+        "aws_lambda_powertools.metrics.provider.cold_start",
+        "aws_lambda_powertools.tracing.tracer",
+    ):
+        module = sys.modules.get(name)
+        if module is not None and hasattr(module, "is_cold_start"):
+            module.is_cold_start = True  # type: ignore[attr-defined]
+
+
+def _hooks() -> None:
+    from awslambdaric import lambda_runtime_hooks_runner
+
+    lambda_runtime_hooks_runner.run_after_restore()
+
+
+def _tell(context: dict[str, Any], woke: dict[str, Any]) -> None:
+    """Says that the process is awake: to the bootstrap that waits, or straight to the log."""
+    if context["report"] == "woke":
+        _write(names.WOKE_FD, {"woke": True, **woke})
+    else:
+        report.write(
+            {
+                "engine": context["engine"],
+                "mode": context["mode"],
+                "reason": context["reason"],
+                "snapshot": context.get("snapshot"),
+                **context["timings"],
+                "wake_s": woke["wake_s"],
+                "wake_steps": woke["steps"],
+                "total_s": time.monotonic() - context["started_s"],
+                "cold_init_saved_s": context.get("cold_init_s"),
+            }
+        )
+    os.close(names.THAW_FD)
+    os.close(names.WOKE_FD)
+
+
+def _fail(context: dict[str, Any], error: str) -> None:
+    """Ends a process that cannot become what it should be; whoever restored it starts cold."""
+    import traceback
+
+    traceback.print_exc()
+    if context["report"] == "woke":
+        _write(names.WOKE_FD, {"woke": False, "error": error})
+    else:
+        command = context["command"]
+        os.environ.update(dict(entry.split("=", 1) for entry in context["environ"] if "=" in entry))
+        os.environ[names.ENV_DECLINED] = error
+        os.execvpe(command[0], command, os.environ)
+    os._exit(1)
+
+
+def _write(fd: int, record: dict[str, Any]) -> None:
+    os.write(fd, (json.dumps(record) + "\n").encode())

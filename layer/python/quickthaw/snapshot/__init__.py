@@ -1,0 +1,1 @@
+"""The snapshot directory's formats, read on Lambda and written on the build machine."""
