@@ -13,7 +13,6 @@ files are not ours; the wire format is a page long (protobuf.dev, "Encoding").
 from __future__ import annotations
 
 import dataclasses
-import functools
 import struct
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -110,8 +109,14 @@ def messages(number: int, record: type) -> Any:
     return _field(number, lambda raw: decode(record, raw), wire=2, default=(), repeated=True)
 
 
-@functools.cache
-def _table(record: type) -> tuple[dict[int, tuple[str, _Field]], tuple[str, ...]]:
+_Table = tuple[dict[int, tuple[str, _Field]], tuple[str, ...]]
+_TABLES: dict[type, _Table] = {}
+
+
+def _table(record: type) -> _Table:
+    known = _TABLES.get(record)
+    if known is not None:
+        return known
     fields: dict[int, tuple[str, _Field]] = {}
     required = []
     for field in dataclasses.fields(record):
@@ -121,7 +126,8 @@ def _table(record: type) -> tuple[dict[int, tuple[str, _Field]], tuple[str, ...]
         fields[spec.number] = (field.name, spec)
         if spec.default is _REQUIRED:
             required.append(field.name)
-    return fields, tuple(required)
+    _TABLES[record] = fields, tuple(required)
+    return _TABLES[record]
 
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
