@@ -1,0 +1,1 @@
+"""Measure thaws against cold starts: arms, interleaved runs, answers compared, tables and plots."""
