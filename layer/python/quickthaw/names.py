@@ -32,10 +32,11 @@ LAMBDA_UID = 993  # sbx_user1051 as seen on Lambda; the snapshot is frozen as th
 LAMBDA_GID = 990
 
 # --- descriptors of the frozen process -----------------------------------------
-# High, so that nothing the function opens meets them; below Lambda's limit of 1024.
-THAW_FD = 1000  # read end: the wake context arrives here, then end of file
-WOKE_FD = 1001  # write end: one JSON line when the process is awake
-TELEMETRY_FD = 1002  # placeholder for the runtime's telemetry log descriptor
+# High, so that nothing the function opens meets them; far enough below Lambda's limit of 1024
+# that CRIU finds room for its own descriptors above them.
+THAW_FD = 800  # read end: the wake context arrives here, then end of file
+WOKE_FD = 801  # write end: one JSON line when the process is awake
+TELEMETRY_FD = 802  # placeholder for the runtime's telemetry log descriptor
 
 # --- the snapshot directory, format 1 --------------------------------------------
 FORMAT = 1

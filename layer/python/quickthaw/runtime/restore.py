@@ -54,7 +54,7 @@ class Restored:
 
 
 class Restoration:
-    """One attempt; use `run` once."""
+    """One attempt: `run` once, then `finish`."""
 
     def __init__(
         self,
@@ -114,8 +114,6 @@ class Restoration:
         restored_s = time.monotonic()
         self._release()
         woke = self._wait_for({"woke"})
-        self.feed.close()
-        self._clean()
         timings: dict[str, object] = {
             "bytes_read": self.feed.bytes_read,
             "decompress_s": self.feed.decompress_s,
@@ -286,6 +284,11 @@ class Restoration:
                 posix.waitpid(pid, 0)
         except ChildProcessError:
             pass
+
+    def finish(self) -> None:
+        """Gives back what the restore needed; call when the process is awake and the log line written."""
+        self.feed.close()
+        self._clean()
 
     def _clean(self) -> None:
         """Removes the work directory.

@@ -37,7 +37,8 @@ def main(command: list[str], started_s: float) -> NoReturn:
     engine = environ.get(names.ENV_ENGINE) or "auto"
     try:
         found = _open(engine, environ, declined, snapshot)
-        restored = _restore(found, snapshot, environ, started_s)
+        attempt = _attempt(found, snapshot, environ, started_s)
+        restored = attempt.run()
     except (Declined, BadSnapshot) as reason:
         _start_cold(command, environ, str(reason), started_s)
     except Exception as error:  # a defect of ours must not cost the user a start
@@ -52,6 +53,7 @@ def main(command: list[str], started_s: float) -> NoReturn:
             "cold_init_saved_s": found.cold_init_s,
         }
     )
+    attempt.finish()
     _end_as(restore.supervise(restored.pid))
 
 
@@ -80,14 +82,14 @@ def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapsho
     return found
 
 
-def _restore(
+def _attempt(
     found: manifest.Manifest, snapshot: str, environ: Mapping[str, str], started_s: float
-) -> restore.Restored:
+) -> restore.Restoration:
     try:
         allowed_s = float(environ.get(names.ENV_WATCHDOG) or names.WATCHDOG_S)
     except ValueError:
         raise Declined(f"{names.ENV_WATCHDOG}={environ[names.ENV_WATCHDOG]} is no number of seconds") from None
-    attempt = restore.Restoration(
+    return restore.Restoration(
         found,
         snapshot,
         mode=environ.get(names.ENV_MODE) or default_mode(found),
@@ -95,7 +97,6 @@ def _restore(
         started_s=started_s,
         deadline_s=started_s + allowed_s,
     )
-    return attempt.run()
 
 
 def default_mode(found: manifest.Manifest) -> str:

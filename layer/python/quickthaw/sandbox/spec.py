@@ -13,7 +13,7 @@ from typing import Literal
 
 from quickthaw.errors import UsageError
 
-Kind = Literal["lambda", "criu", "none"]
+Kind = Literal["lambda", "criu", "freeze", "none"]
 
 DENIALS = frozenset(
     {
@@ -46,7 +46,8 @@ class SandboxSpec:
         layer: The built layer, its entries read-only under /opt.
         snapshot: Read-only at /opt/snapshot.
         runtime: Site directory with awslambdaric, read-only at /var/runtime.
-        kind: "lambda" as the function has it on Lambda; "criu" the same without the seccomp filter
+        kind: "lambda" as the function has it on Lambda; "freeze" the same without the seccomp filter
+            (CRIU would dump the filter, and restoring one takes CAP_SYS_ADMIN); "criu" as "freeze"
             and with CAP_CHECKPOINT_RESTORE ambient; "none" a plain process of the caller's user.
         memory_mb: Lambda's memory setting; the CPU share follows from it (1769 MB = 1 vCPU).
         tmp_bytes: Size of /tmp.

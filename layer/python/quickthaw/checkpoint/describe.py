@@ -1,0 +1,101 @@
+"""What must be the same where the snapshot is thawed, and how each file of it is to be recognised."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from quickthaw import names
+from quickthaw.errors import CannotFreeze
+from quickthaw.runtime import checks
+from quickthaw.snapshot import identity
+
+# x86-64-v3 (psABI): what the fleet has; the checkpoint's environment keeps libraries from going beyond.
+BASELINE_FLAGS = {
+    "x86_64": "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3 avx avx2 bmi1 bmi2 f16c fma abm movbe xsave".split(),
+    "aarch64": "asimd atomics crc32".split(),
+}
+
+# Held during import and warm-up, gone after the wake.  glibc's and the BLAS kernels' choices stay in
+# the snapshot, in relocated pointers; a choice beyond the baseline is an illegal instruction elsewhere.
+BASELINE_ENVIRON = {
+    "x86_64": {
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512CD,-AVX512DQ,-ERMS,-FSRM",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+    },
+}
+
+
+def machine() -> dict[str, Any]:
+    """The manifest's `machine`.
+
+    Raises:
+        CannotFreeze: this CPU is below the baseline, so a snapshot made here fits nowhere.
+    """
+    kernel = os.uname()
+    wanted = BASELINE_FLAGS.get(kernel.machine, [])
+    missing = set(wanted) - checks.cpu_flags()
+    if missing:
+        raise CannotFreeze(
+            f"this CPU lacks {' '.join(sorted(missing))}", hint="Make the snapshot on a CPU of x86-64-v3 or better."
+        )
+    return {
+        "arch": kernel.machine,
+        "kernel": f"{kernel.release} {kernel.version}",
+        "libc": " ".join(platform.libc_ver()),
+        "cpu_flags": wanted,
+    }
+
+
+def mapped_files(pid: int) -> list[dict[str, Any]]:
+    """The manifest's `mapped`: every file that the process maps, with paths as the process sees them.
+
+    Args:
+        pid: as this process sees it.
+
+    Raises:
+        OSError: the process is gone.
+    """
+    paths = set()
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        fields = line.split(None, 5)
+        if len(fields) == 6 and fields[4] != "0" and fields[5].startswith("/") and not fields[5].endswith(" (deleted)"):
+            paths.add(fields[5])
+    return [_identity(f"/proc/{pid}/root", path) for path in sorted(paths)]
+
+
+def _identity(root: str, path: str) -> dict[str, Any]:
+    real = Path(root + path)
+    status = real.stat()
+    found = identity.build_id(str(real))
+    return {
+        "path": path,
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "build_id": found,
+        "crc32": None if found else identity.crc32(str(real)),
+        "sha256": _sha256(real),
+    }
+
+
+def snapshot_files(snapshot: Path) -> list[dict[str, Any]]:
+    """The manifest's `files`: every file of the snapshot but the manifest itself."""
+    return [
+        {
+            "path": str(path.relative_to(snapshot)),
+            "size": path.stat().st_size,
+            "crc32": identity.crc32(str(path)),
+            "sha256": _sha256(path),
+        }
+        for path in sorted(snapshot.rglob("*"))
+        if path.is_file() and path.name != names.MANIFEST
+    ]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

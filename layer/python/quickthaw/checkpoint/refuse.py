@@ -1,0 +1,188 @@
+"""What a function holds that no snapshot can give back, named before anything is dumped.
+
+Read from /proc of the frozen process.  Each finding names the descriptor,
+thread, child or mapping and says what to do about it.  CRIU would refuse most
+of it too, later and in its own words; some of it CRIU would dump and the
+thawed function would miss (files of this machine's /tmp).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from quickthaw import names
+
+_OURS = {0, 1, 2, names.THAW_FD, names.WOKE_FD, names.TELEMETRY_FD}
+_RESTORABLE = ("anon_inode:[eventfd]", "anon_inode:[eventpoll]", "anon_inode:[timerfd]", "anon_inode:[signalfd]")
+_TCP_STATES = {"01": "connected", "0A": "listening", "08": "half closed", "02": "connecting"}
+_LAZY = "Open it in the handler on first use, or close it in a hook registered with register_before_snapshot."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """One thing that cannot be frozen.
+
+    Attributes:
+        what: names it: "descriptor 7: TCP connection to 10.0.0.1:443".
+        remedy: what the user can do.
+    """
+
+    what: str
+    remedy: str
+
+
+def refusals(pid: int) -> list[Refusal]:
+    """Everything that stands against a snapshot of a process.
+
+    Args:
+        pid: as this process sees it; the process must sit at the freeze point.
+
+    Raises:
+        OSError: the process is gone or not ours to look at.
+    """
+    proc = Path(f"/proc/{pid}")
+    return [*_descriptors(proc), *_children(proc), *_threads(proc), *_mappings(proc)]
+
+
+def _descriptors(proc: Path) -> list[Refusal]:
+    found = []
+    pipe_ends: dict[str, int] = {}
+    links = {int(entry.name): os.readlink(entry) for entry in (proc / "fd").iterdir()}
+    for link in links.values():
+        if link.startswith("pipe:"):
+            pipe_ends[link] = pipe_ends.get(link, 0) + 1
+    for fd, link in sorted(links.items()):
+        if fd in _OURS:
+            continue
+        what, remedy = _descriptor(proc, link, pipe_ends)
+        if what:
+            found.append(Refusal(what=f"descriptor {fd}: {what}", remedy=remedy))
+    return found
+
+
+def _descriptor(proc: Path, link: str, pipe_ends: dict[str, int]) -> tuple[str, str]:
+    if link.startswith("socket:["):
+        return _socket(proc, link[8:-1])
+    if link.startswith("pipe:"):
+        if pipe_ends[link] == 1:
+            return f"{link}, whose other end is in another process", "Close it, or end that process first."
+        return "", ""
+    if link.startswith("anon_inode:"):
+        if link in _RESTORABLE:
+            return "", ""
+        return f"{link}, which cannot be restored", _LAZY
+    if link.startswith("/memfd:"):
+        return "", ""
+    if link.endswith(" (deleted)"):
+        return f"the deleted file {link.removesuffix(' (deleted)')}", _LAZY
+    return _path(link, "open")
+
+
+def _path(path: str, how: str) -> tuple[str, str]:
+    if path.startswith(("/tmp/", "/dev/shm/")):
+        remedy = "What is in /tmp now is not there after a thaw: " + _LAZY[0].lower() + _LAZY[1:]
+        return f"{path}, {how}, lies in this machine's {path.split('/')[1]} only", remedy
+    if path.startswith("/dev/") and path not in ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full"):
+        return f"the device {path}, {how}", _LAZY
+    return "", ""
+
+
+def _socket(proc: Path, inode: str) -> tuple[str, str]:
+    for kind in ("tcp", "tcp6"):
+        for line in _lines(proc / "net" / kind):
+            fields = line.split()
+            if len(fields) > 9 and fields[9] == inode:
+                state = _TCP_STATES.get(fields[3], f"in TCP state {int(fields[3], 16)}")
+                if state == "listening":
+                    what = f"a TCP socket listening on {_address(fields[1])}"
+                else:
+                    what = f"a TCP socket {state}, {_address(fields[1])} to {_address(fields[2])}"
+                return what, _LAZY
+    for kind in ("udp", "udp6"):
+        for line in _lines(proc / "net" / kind):
+            fields = line.split()
+            if len(fields) > 9 and fields[9] == inode:
+                return f"a UDP socket on {_address(fields[1])}", _LAZY
+    for line in _lines(proc / "net" / "unix"):
+        fields = line.split()
+        if len(fields) > 6 and fields[6] == inode:
+            name = fields[7] if len(fields) > 7 else "without a name"
+            return f"a Unix socket {name}", _LAZY
+    return f"a socket (inode {inode})", _LAZY
+
+
+def _address(text: str) -> str:
+    """`0100007F:1F90` as /proc/net/tcp writes it, little endian words, as people write it."""
+    host, port = text.split(":")
+    words = [bytes.fromhex(host[i : i + 8])[::-1] for i in range(0, len(host), 8)]
+    import ipaddress
+
+    return f"{ipaddress.ip_address(b''.join(words))}:{int(port, 16)}"
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()[1:]
+    except OSError:
+        return []
+
+
+def _children(proc: Path) -> list[Refusal]:
+    found = []
+    for task in (proc / "task").iterdir():
+        for child in (task / "children").read_text().split():
+            try:
+                command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            found.append(
+                Refusal(
+                    what=f"child process {child}: {command.strip() or 'ended, but nobody waited for it'}",
+                    remedy="End it and wait for it before the freeze; start it in the handler on first use.",
+                )
+            )
+    return found
+
+
+def _threads(proc: Path) -> list[Refusal]:
+    found = []
+    for task in (proc / "task").iterdir():
+        status = (task / "status").read_text()
+        tracer = re.search(r"^TracerPid:\s*(\d+)", status, re.M)
+        name = (task / "comm").read_text().strip()
+        if tracer and tracer.group(1) != "0":
+            found.append(
+                Refusal(what=f"thread {task.name} ({name}) is traced by process {tracer.group(1)}", remedy="Detach it.")
+            )
+    return found
+
+
+def _mappings(proc: Path) -> list[Refusal]:
+    found, seen = [], set()
+    for line in (proc / "maps").read_text().splitlines():
+        fields = line.split(None, 5)
+        path = fields[5] if len(fields) > 5 else ""
+        shared = fields[1][3] == "s"
+        if path in seen or not path.startswith("/"):
+            continue
+        seen.add(path)
+        what, remedy = "", _LAZY
+        if path.startswith("/SYSV"):
+            what = f"System V shared memory {path.removesuffix(' (deleted)')}"
+        elif path.startswith("/anon_hugepage"):
+            what = "huge pages of hugetlbfs"
+        elif path.startswith("/dev/zero"):
+            if shared:
+                what = "anonymous memory shared between processes"
+        elif path.startswith("/memfd:"):
+            continue
+        elif path.endswith(" (deleted)"):
+            what = f"the deleted file {path.removesuffix(' (deleted)')}"
+        else:
+            what, remedy = _path(path, "mapped")
+        if what:
+            found.append(Refusal(what=f"mapping {fields[0]}: {what}", remedy=remedy))
+    return found

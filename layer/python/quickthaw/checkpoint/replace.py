@@ -1,0 +1,64 @@
+"""A directory appears whole or not at all.
+
+The new one is made beside its target, on the same file system, and exchanged
+with the old one in one rename (renameat2, RENAME_EXCHANGE); only then is the
+old one deleted.  A process killed at any moment leaves the old directory, or
+none, and beside it at most a hidden directory that the next run removes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from quickthaw.errors import UsageError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2  # linux/fs.h
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A fresh directory that takes `target`'s place when the block ends without an error.
+
+    Args:
+        target: may exist, as a directory.
+
+    Raises:
+        UsageError: the target is a file, or another run is at work on it.
+        OSError: the directory cannot be made, or the file system cannot exchange.
+    """
+    target = target.absolute()
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target} is a file", hint="Name a directory that may be replaced.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.parent / f".{target.name}.new"
+    with (target.parent / f".{target.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(f"another process is writing {target}", hint="Wait for it.") from error
+        shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
+        fresh.mkdir(mode=0o700)
+        try:
+            yield fresh
+            fresh.chmod(0o755)  # Lambda's user reads it
+            if target.exists():
+                _exchange(fresh, target)
+            else:
+                fresh.rename(target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            Path(lock.name).unlink(missing_ok=True)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"cannot exchange directories: {os.strerror(number)}", str(other))
