@@ -1,0 +1,43 @@
+"""Puts the commands together; `main` is the only place that prints an error and exits."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..errors import QuickthawError
+from . import review
+
+app = typer.Typer(
+    name="quickthaw",
+    help="Start a Python AWS Lambda function from a CRIU snapshot instead of importing it again.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Keeps `quickthaw COMMAND` even while there is one command only."""
+
+
+app.command("review")(review.command)
+
+
+def main() -> None:
+    """The `quickthaw` program; exit codes are those of `quickthaw.errors`."""
+    try:
+        app()
+    except QuickthawError as error:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        if error.hint:
+            console.print(f"[dim]{escape(error.hint)}[/]")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
