@@ -1,43 +1,53 @@
-# quickthaw: the one list of commands; CI calls only these.
-#   make demo        what it is about, in five minutes
-#   make help        all targets
+# quickthaw: the one list of commands; CI calls only these. `make help` shows them.
+#
 # PYTHON=/path/to/python3 chooses the interpreter, CRIU=/path/to/criu another CRIU than the bundle's.
+# What was once given holds until something else is given (CRIU= for the bundle's again), so that
+# `make test` after `make setup PYTHON=...` does not set up everything anew with the default.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-PYTHON ?= python3
-CRIU ?=
 VENV := .venv
 BIN := $(VENV)/bin
 BUILD := $(CURDIR)/build
 STAMPS := build/.stamps
-RUNTIMES := 3.11 3.12 3.13
 
-# The developer's interpreters that bytecode is made for, when there are any besides PYTHON.
-PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[123].*/bin/python3)
-LAYER_SOURCES = $(shell find layer -type f -not -path '*/__pycache__/*' -not -path 'layer/python/*' -not -name '*.o') \
+chosen = $(shell cat $(STAMPS)/choice-$(1) 2>/dev/null)
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(or $(call chosen,PYTHON),python3)
+endif
+ifeq ($(origin CRIU),undefined)
+CRIU := $(call chosen,CRIU)
+endif
+
+# The emulator runs functions of these versions, when their interpreters are there.
+RUNTIMES := 3.11 3.12 3.13
+PYTHONS := $(PYTHON) $(RUNTIMES:%=python%) $(wildcard $(RUNTIMES:%=$(HOME)/.pyenv/versions/%.*/bin/python3))
+# Everything the layer is made of; what a build leaves behind in layer/native is not.
+LAYER_SOURCES := $(shell find layer -path layer/python -prune -o -path layer/native/build -prune -o \
+	-name __pycache__ -prune -o -type f -not -name '*.o' -print) \
 	$(wildcard layer/python/quickthaw/*.py layer/python/quickthaw/snapshot/*.py layer/python/quickthaw/runtime/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
+PIP_INSTALL := $(BIN)/python -m pip install -qq --no-input
 
 .PHONY: help setup check format test demo bench soak layer lock clean distclean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(STAMPS)/venv $(STAMPS)/layer $(RUNTIMES:%=build/runtime/%/.done) ## Install everything: .venv with quickthaw, the CRIU bundle, Lambda's runtime
+setup: $(VENV)/.done $(STAMPS)/layer $(RUNTIMES:%=build/runtime/%/.done) ## Install everything: .venv with quickthaw, the CRIU bundle, Lambda's runtime
 
-check: setup ## Lint, formatting, types, and that the README and --help tell the truth
+check: setup ## Lint, formatting, types, and whether README and --help tell the truth
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit/docs
 
-format: setup ## Format the code and apply safe lint fixes
+format: setup ## Format the code and apply the safe lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -53,44 +63,48 @@ bench: setup ## The demo's benchmark with more runs of each arm
 soak: setup ## Thaw the demo 100 times in each mode; every one must succeed
 	@$(BIN)/python -m quickthaw.bench.demo --out build/soak --runs 100
 
-layer: setup ## The Lambda layer in build/layer, and zipped as build/quickthaw-layer.zip
-	@$(BIN)/python .ci/zip.py build/layer build/quickthaw-layer.zip
+layer: $(STAMPS)/layer ## Make the Lambda layer in build/layer
+	@du -sb build/layer | awk '{ printf "build/layer: %.1f MB\n", $$1 / 1e6 }'
 
 lock: $(STAMPS)/system ## Renew the locks: Python packages (requirements/), CRIU's packages (layer/criu)
-	@[ -x build/lock/bin/uv ] || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install -q uv; }
+	@[ -x build/lock/bin/uv ] || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install -qq uv; }
 	@for pair in "--group dev pyproject.toml|dev.txt" "requirements/runtime.in|runtime.txt"; do \
 	  build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-annotate --no-header $${pair%|*} -o requirements/$${pair#*|}; done
-	@PYTHONPATH=layer/criu $(PYTHON) -m bundle --renew --cache build/cache
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=layer/criu $(PYTHON) -m bundle --renew --cache build/cache
 
-clean: ## Remove what was built, but not what was downloaded
-	find build -mindepth 1 -maxdepth 1 -not -name cache -exec rm -rf {} + 2>/dev/null || true
+clean: ## Remove what was built; .venv and downloads stay
+	find build -mindepth 1 -maxdepth 1 -not -name cache -exec rm -rf {} +
 
-distclean: clean ## Remove everything that is not in git's hands, downloads too
+distclean: ## Remove everything that git does not hold, downloads too
 	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # --- what setup is made of; each step leaves a stamp, so that a second call costs nothing -----------
 
-$(STAMPS)/system: .ci/system
+.PHONY: always
+$(STAMPS)/choice-%: always
 	@mkdir -p $(STAMPS)
+	@[ -e $@ ] && [ "$$(cat $@)" = '$($*)' ] || echo '$($*)' >$@
+
+$(STAMPS)/system: .ci/system $(STAMPS)/choice-PYTHON
 	@.ci/system $(PYTHON)
 	@touch $@
 
-$(STAMPS)/venv: requirements/dev.txt pyproject.toml | $(STAMPS)/system
-	@echo "setup: .venv with $$($(PYTHON) --version), locked packages"
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install -qq --no-input --require-hashes --only-binary :all: -r requirements/dev.txt
-	@$(BIN)/python -m pip install -qq --no-input --no-deps --no-build-isolation --no-index -e .
+$(VENV)/.done: requirements/dev.txt pyproject.toml $(STAMPS)/choice-PYTHON | $(STAMPS)/system
+	@echo "setup: .venv with $$($(PYTHON) --version) and the locked packages (about a minute)"
+	@[ $@ -nt $(STAMPS)/choice-PYTHON ] || $(PYTHON) -m venv --clear $(VENV)
+	@$(PIP_INSTALL) --require-hashes --only-binary :all: -r requirements/dev.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-build/runtime/%/.done: requirements/runtime.txt | $(STAMPS)/venv
+build/runtime/%/.done: requirements/runtime.txt | $(VENV)/.done
 	@echo "setup: Lambda's runtime interface client for Python $*"
 	@rm -rf build/runtime/$*
-	@$(BIN)/python -m pip install -qq --no-input --require-hashes --only-binary :all: --python-version $* \
-	  --target build/runtime/$* -r requirements/runtime.txt
+	@$(PIP_INSTALL) --require-hashes --only-binary :all: --python-version $* --target build/runtime/$* \
+	  -r requirements/runtime.txt
 	@touch $@
 
-$(STAMPS)/layer: $(LAYER_SOURCES) | $(STAMPS)/system
+$(STAMPS)/layer: $(LAYER_SOURCES) $(STAMPS)/choice-CRIU | $(STAMPS)/system
 	@echo "setup: the layer in build/layer"
 	@$(MAKE) -C layer build-QuickthawLayer ARTIFACTS_DIR=$(BUILD)/layer CACHE=$(BUILD)/cache \
 	  PYTHON="$(PYTHON)" PYTHONS="$(PYTHONS)" CRIU="$(CRIU)"
