@@ -33,6 +33,7 @@ MAX_RESPONSE_BYTES = 6 * 1024 * 1024 + 100  # 6291556: AWS, "maximum allowed pay
 MAX_EVENT_BYTES = 6 * 1024 * 1024
 VERSION = "2018-06-01"
 
+Request = socket.socket | tuple[bytes, socket.socket]  # socketserver's word for a connection
 Kind = Literal["next", "response", "too large", "error", "init error", "restore next", "restore error"]
 
 
@@ -86,7 +87,8 @@ class RuntimeApi:
         self._called = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._restore = threading.Event()
         self._server = _Server(self)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        self._port = int(self._server.server_address[1])
+        self.address = f"127.0.0.1:{self._port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 3600}, name="runtime-api", daemon=True
         )
@@ -106,7 +108,7 @@ class RuntimeApi:
         stopper.start()
         while self._thread.is_alive():
             # serve_forever looks at its flag only after something has happened.
-            with suppress(OSError), socket.create_connection(self._server.server_address[:2]):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port)):
                 self._thread.join(0.01)
         stopper.join()
         self._restore.set()
@@ -174,8 +176,8 @@ class RuntimeApi:
                 if self._offers:
                     os.eventfd_write(waiter, 1)
             while True:
-                readable, _, _ = select.select([connection, waiter], [], [])
-                if connection in readable and _hung_up(connection):
+                readable, _, _ = select.select([connection.fileno(), waiter], [], [])
+                if connection.fileno() in readable and _hung_up(connection):
                     return None
                 with self._lock:
                     if self._offers:
@@ -216,14 +218,12 @@ class _Server(ThreadingHTTPServer):
         self._open: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
 
-    def process_request(
-        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
-    ) -> None:
+    def process_request(self, request: Request, client_address: object) -> None:
         assert isinstance(request, socket.socket)
         self._open.add(request)
-        super().process_request(request, client_address)  # type: ignore[arg-type]
+        super().process_request(request, client_address)
 
-    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+    def shutdown_request(self, request: Request) -> None:
         assert isinstance(request, socket.socket)
         self._open.discard(request)
         super().shutdown_request(request)
@@ -276,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
                     kind="response" if what == "response" else "error", at_s=at_s, request_id=request_id,
                     body=body, error_type=error_type,
                 ))  # fmt: skip
-            case [version, "runtime", "init" | "restore" as what, "error"] if version == VERSION:
+            case [_, "runtime", "init" | "restore" as what, "error"]:
                 kind: Kind = "init error" if what == "init" else "restore error"
                 self.server.api.call(Call(kind=kind, at_s=at_s, body=body, error_type=error_type))
                 self._accept()

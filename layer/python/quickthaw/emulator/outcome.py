@@ -11,8 +11,9 @@ from quickthaw.emulator.report import Status
 
 # Go's names, in which Lambda's own process tells how a runtime ended.
 _SIGNALS = {
-    4: "illegal instruction", 5: "trace/breakpoint trap", 6: "aborted", 7: "bus error", 8: "floating point exception",
-    9: "killed", 11: "segmentation fault", 13: "broken pipe", 15: "terminated", 31: "bad system call",
+    4: "illegal instruction", 5: "trace/breakpoint trap", 6: "aborted", 7: "bus error",
+    8: "floating point exception", 9: "killed", 11: "segmentation fault", 13: "broken pipe",
+    15: "terminated", 31: "bad system call",
 }  # fmt: skip
 
 

@@ -63,7 +63,8 @@ class Lines:
     def init_start(self) -> str:
         """At the start of an environment."""
         if self.log_format == "Text":
-            return f"INIT_START Runtime Version: {self.runtime_version}\tRuntime Version ARN: {RUNTIME_VERSION_ARN}"
+            version = f"Runtime Version: {self.runtime_version}"
+            return f"INIT_START {version}\tRuntime Version ARN: {RUNTIME_VERSION_ARN}"
         return _event("platform.initStart", {
             "initializationType": "on-demand", "phase": "init", "runtimeVersion": self.runtime_version,
             "runtimeVersionArn": RUNTIME_VERSION_ARN, "functionName": self.function_name,
@@ -78,7 +79,8 @@ class Lines:
             line = f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: {phase}\tStatus: {status}"
             return line + (f"\tError Type: {error_type}" if error_type else "")
         record: dict[str, object] = {
-            "initializationType": "on-demand", "phase": phase, "status": status, "metrics": {"durationMs": init_ms},
+            "initializationType": "on-demand", "phase": phase, "status": status,
+            "metrics": {"durationMs": init_ms},
         }  # fmt: skip
         return _event("platform.initReport", record | ({"errorType": error_type} if error_type else {}))
 

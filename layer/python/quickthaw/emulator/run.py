@@ -233,8 +233,8 @@ class _Environment:
         ))  # fmt: skip
 
     def _finish(
-        self, request_id: str, came: Call | Failure, broken: Failure | None, *, began_s: float, ended_s: float,
-        init_ms: float | None,
+        self, request_id: str, came: Call | Failure, broken: Failure | None, *, began_s: float,
+        ended_s: float, init_ms: float | None,
     ) -> _Invoked:  # fmt: skip
         """Write the last lines of an invocation; reset the environment if its runtime is broken."""
         self.runtime.sample()
@@ -254,7 +254,8 @@ class _Environment:
         peak = self.runtime.peak_rss_bytes
         report = Report(
             request_id=request_id, duration_ms=duration_ms, billed_ms=billed_ms(duration_ms, init_ms),
-            memory_size_mb=self._spec.memory_mb, max_memory_mb=None if peak is None else math.ceil(peak / (1 << 20)),
+            memory_size_mb=self._spec.memory_mb,
+            max_memory_mb=None if peak is None else math.ceil(peak / (1 << 20)),
             init_ms=init_ms, status="success" if broken is None else broken.status,
             error_type=None if broken is None else broken.reported_type,
         )  # fmt: skip

@@ -116,9 +116,10 @@ class Runtime:
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
                 return timed_out(self._timeout_s)
-            readable, _, _ = select.select([self._api, self._output, process], [], [], left_s)
-            if self._output in readable:
+            api, output, end = self._api.fileno(), self._output.fileno(), process.fileno()
+            readable, _, _ = select.select([api, output, end], [], [], left_s)
+            if output in readable:
                 self._output.drain()
-            if process in readable and self._api not in readable:
+            if end in readable and api not in readable:
                 self._output.drain(flush=True)
                 return exited(process.wait())
