@@ -80,4 +80,6 @@ class Conversation:
                 break
             self._output = (self._output + b"".join(pieces))[-_KEPT_OUTPUT:]
         said = self.output().strip()
-        return FunctionFailed(f"{why}\n{said}" if said else why, hint="Try it with `quickthaw invoke --cold` first.")
+        return FunctionFailed(
+            f"{why}\n{said}" if said else why, hint="Try it with `quickthaw invoke --cold` first."
+        )

@@ -41,7 +41,8 @@ def machine() -> dict[str, Any]:
     missing = set(wanted) - checks.cpu_flags()
     if missing:
         raise CannotFreeze(
-            f"this CPU lacks {' '.join(sorted(missing))}", hint="Make the snapshot on a CPU of x86-64-v3 or better."
+            f"this CPU lacks {' '.join(sorted(missing))}",
+            hint="Make the snapshot on a CPU of x86-64-v3 or better.",
         )
     return {
         "arch": kernel.machine,
@@ -63,7 +64,12 @@ def mapped_files(pid: int) -> list[dict[str, Any]]:
     paths = set()
     for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
         fields = line.split(None, 5)
-        if len(fields) == 6 and fields[4] != "0" and fields[5].startswith("/") and not fields[5].endswith(" (deleted)"):
+        if (
+            len(fields) == 6
+            and fields[4] != "0"
+            and fields[5].startswith("/")
+            and not fields[5].endswith(" (deleted)")
+        ):
             paths.add(fields[5])
     return [_identity(f"/proc/{pid}/root", path) for path in sorted(paths)]
 

@@ -76,7 +76,11 @@ def pack(
         if level is not None:
             target = images / f"pages-{number}.comp.img"
             _compress(
-                source, target, level=level, block_size=block_size, on_piece=lambda n, d=done: on_bytes(d + n, total)
+                source,
+                target,
+                level=level,
+                block_size=block_size,
+                on_piece=lambda n, d=done: on_bytes(d + n, total),
             )
             if not keep_uncompressed:
                 source.unlink()

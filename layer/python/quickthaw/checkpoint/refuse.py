@@ -16,7 +16,12 @@ from pathlib import Path
 from quickthaw import names
 
 _OURS = {0, 1, 2, names.THAW_FD, names.WOKE_FD, names.TELEMETRY_FD}
-_RESTORABLE = ("anon_inode:[eventfd]", "anon_inode:[eventpoll]", "anon_inode:[timerfd]", "anon_inode:[signalfd]")
+_RESTORABLE = (
+    "anon_inode:[eventfd]",
+    "anon_inode:[eventpoll]",
+    "anon_inode:[timerfd]",
+    "anon_inode:[signalfd]",
+)
 _TCP_STATES = {"01": "connected", "0A": "listening", "08": "half closed", "02": "connecting"}
 _LAZY = "Open it in the handler on first use, or close it in a hook registered with register_before_snapshot."
 
@@ -85,7 +90,13 @@ def _path(path: str, how: str) -> tuple[str, str]:
     if path.startswith(("/tmp/", "/dev/shm/")):
         remedy = "What is in /tmp now is not there after a thaw: " + _LAZY[0].lower() + _LAZY[1:]
         return f"{path}, {how}, lies in this machine's {path.split('/')[1]} only", remedy
-    if path.startswith("/dev/") and path not in ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full"):
+    if path.startswith("/dev/") and path not in (
+        "/dev/null",
+        "/dev/zero",
+        "/dev/random",
+        "/dev/urandom",
+        "/dev/full",
+    ):
         return f"the device {path}, {how}", _LAZY
     return "", ""
 
@@ -135,7 +146,9 @@ def _children(proc: Path) -> list[Refusal]:
     for task in (proc / "task").iterdir():
         for child in (task / "children").read_text().split():
             try:
-                command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                command = (
+                    Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
             except OSError:
                 continue
             found.append(
@@ -155,7 +168,10 @@ def _threads(proc: Path) -> list[Refusal]:
         name = (task / "comm").read_text().strip()
         if tracer and tracer.group(1) != "0":
             found.append(
-                Refusal(what=f"thread {task.name} ({name}) is traced by process {tracer.group(1)}", remedy="Detach it.")
+                Refusal(
+                    what=f"thread {task.name} ({name}) is traced by process {tracer.group(1)}",
+                    remedy="Detach it.",
+                )
             )
     return found
 

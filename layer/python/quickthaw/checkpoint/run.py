@@ -29,15 +29,16 @@ from quickthaw import names
 from quickthaw.checkpoint import describe, pack, refuse
 from quickthaw.checkpoint.replace import replacing
 from quickthaw.emulator import run as emulator
-from quickthaw.emulator.variables import lambda_environment
+from quickthaw.emulator.environ import lambda_environ
 from quickthaw.errors import CannotFreeze, FunctionFailed, ToolFailed, UsageError
 from quickthaw.runtime import criu_command
-from quickthaw.sandbox.layout import inner_python
+from quickthaw.sandbox.layout import inner_python, interpreter, layout
 from quickthaw.sandbox.process import SandboxProcess, start
 from quickthaw.sandbox.spec import Bind, SandboxSpec
 from quickthaw.snapshot import manifest
 
 _INNER_WORK = "/tmp/quickthaw-checkpoint"  # where CRIU finds the staging directory
+_NAME = "function"  # of the function at checkpoint, as the emulator names it
 _CACHE = "cache"  # CRIU's kernel cache inside the snapshot
 _KEYS = {  # shaped like keys, so that clients can be made; real ones are never in a snapshot
     "AWS_ACCESS_KEY_ID": "QUICKTHAWDUMMYKEY000",
@@ -63,7 +64,6 @@ class CheckpointOrder:
         level: LZ4 HC level; None leaves pages uncompressed.
         block_size: bytes of an LZ4 block.
         keep_uncompressed: keep pages-N.img beside the compressed file.
-        allow: kinds of refusals that the user takes upon themselves.
         import_timeout_s: seconds the function may take to reach the freeze point.
     """
 
@@ -128,7 +128,9 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         Unavailable: no root, or a tool is missing.
     """
     if not order.task.is_dir():
-        raise UsageError(f"{order.task} is no directory", hint="--task names the directory with the handler's module.")
+        raise UsageError(
+            f"{order.task} is no directory", hint="--task names the directory with the handler's module."
+        )
     on_progress("cold start, to know what a thaw saves", None)
     cold = _cold_init(order)
     with replacing(order.out) as fresh:
@@ -171,7 +173,7 @@ def _cold_init(order: CheckpointOrder) -> float:
         handler=order.handler,
         python=order.python,
         runtime=order.runtime,
-        environ=order.environ,
+        env=order.environ,
     )
     run = emulator.run_environment(spec, [text.encode() for _, text in order.events[:1]])
     if run.init_s is None:
@@ -237,8 +239,7 @@ def _freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress
         binds=(Bind(images, _INNER_WORK, writable=True),),
         pid_floor=names.MIN_PID,
     )
-    environ = lambda_environment(spec, order.handler, extra={**order.environ, **_KEYS})
-    environ |= describe.BASELINE_ENVIRON.get(platform.machine(), {})
+    environ = _environ(order, spec)
     pipes = _Pipes()
     inodes = pipes.inodes()
     argv = [inner_python(order.python), "-m", "quickthaw.runtime.freeze"]
@@ -256,7 +257,8 @@ def _freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress
         found = refuse.refusals(process.pid)
         if found:
             raise CannotFreeze(
-                "this function cannot be frozen:\n" + "\n".join(f"  {one.what}\n      {one.remedy}" for one in found),
+                "this function cannot be frozen:\n"
+                + "\n".join(f"  {one.what}\n      {one.remedy}" for one in found),
                 hint="The old snapshot, if there is one, is unchanged.",
             )
         mapped = describe.mapped_files(process.pid)
@@ -279,6 +281,29 @@ def _freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress
         criu_version=version,
         has_cache=has_cache,
         output=talk.output(),
+    )
+
+
+def _environ(order: CheckpointOrder, spec: SandboxSpec) -> dict[str, str]:
+    """Lambda's environment, with nothing of this machine's and no key that opens anything."""
+    where = layout(spec)
+    return lambda_environ(
+        where,
+        name=_NAME,
+        handler=order.handler,
+        version=interpreter(order.python).version,
+        memory_mb=spec.memory_mb,
+        api="127.0.0.1:9",  # the discard port: before the wake nobody has anything to ask there
+        log_format="Text",
+        engine="off",
+        mode=None,
+        own={
+            # Lambda's managed runtimes have the layer's directory on sys.path as well.
+            "PYTHONPATH": f"{where.runtime}:{where.layer}/python",
+            **order.environ,
+            **_KEYS,
+            **describe.BASELINE_ENVIRON.get(platform.machine(), {}),
+        },
     )
 
 
@@ -318,7 +343,10 @@ def _dump(process: SandboxProcess, images: Path) -> None:
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         errors = [line for line in lines if "Error" in line and "RLIMIT" not in line]
         words = "\n".join(errors[:5]) or done.stderr.decode(errors="replace")[-1000:]
-        raise ToolFailed(f"criu dump ended with {done.returncode}:\n{words}", hint="`quickthaw doctor` shows what is missing.")
+        raise ToolFailed(
+            f"criu dump ended with {done.returncode}:\n{words}",
+            hint="`quickthaw doctor` shows what is missing.",
+        )
 
 
 def _take_over(images: Path) -> None:
@@ -327,13 +355,22 @@ def _take_over(images: Path) -> None:
         (images / name).unlink(missing_ok=True)
     if (images / _CACHE).exists():
         shutil.move(images / _CACHE, images.parent / _CACHE)
-    for path in (images, *images.rglob("*"), *images.parent.glob(f"{_CACHE}*"), *images.parent.glob(f"{_CACHE}/*")):
+    for path in (
+        images,
+        *images.rglob("*"),
+        *images.parent.glob(f"{_CACHE}*"),
+        *images.parent.glob(f"{_CACHE}/*"),
+    ):
         os.chown(path, os.geteuid(), os.getegid())
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _body(
-    order: CheckpointOrder, cold_init_s: float, frozen: _Frozen, packed: Mapping[str, pack.PackedPages], fresh: Path
+    order: CheckpointOrder,
+    cold_init_s: float,
+    frozen: _Frozen,
+    packed: Mapping[str, pack.PackedPages],
+    fresh: Path,
 ) -> dict[str, Any]:
     machine = describe.machine()
     body: dict[str, Any] = {
@@ -363,5 +400,7 @@ def _body(
 
 def _python(python: Path) -> dict[str, str]:
     script = "import sys,json; print(json.dumps([sys.implementation.cache_tag, sys.version.split()[0]]))"
-    tag, version = json.loads(subprocess.run([python, "-I", "-c", script], capture_output=True, check=True).stdout)
+    tag, version = json.loads(
+        subprocess.run([python, "-I", "-c", script], capture_output=True, check=True).stdout
+    )
     return {"tag": tag, "version": version, "executable": inner_python(python)}

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import QuickthawError
-from . import review
+from . import checkpoint, inspect, review, verify
 
 app = typer.Typer(
     name="quickthaw",
@@ -24,6 +24,9 @@ def _root() -> None:
     """Keeps `quickthaw COMMAND` even while there is one command only."""
 
 
+app.command("checkpoint")(checkpoint.command)
+app.command("inspect")(inspect.command)
+app.command("verify")(verify.command)
 app.command("review")(review.command)
 
 

@@ -35,7 +35,9 @@ def snapshot_fits(manifest: Manifest, snapshot: str) -> None:
     if machine != manifest.architecture:
         raise Declined(f"the snapshot is for {manifest.architecture}, this machine is {machine}")
     if sys.implementation.cache_tag != manifest.python_tag:
-        raise Declined(f"the snapshot is of {manifest.python_tag}, the runtime is {sys.implementation.cache_tag}")
+        raise Declined(
+            f"the snapshot is of {manifest.python_tag}, the runtime is {sys.implementation.cache_tag}"
+        )
     missing = set(manifest.cpu_flags) - cpu_flags()
     if missing:
         raise Declined(f"this CPU lacks {' '.join(sorted(missing))}")

@@ -1,8 +1,8 @@
 """The criu engine: spawn CRIU, feed it pages, release the process, and be its parent.
 
-    spawn CRIU ---- restores ----------------> exits 0 -.
-         \                                               >- wake context -> woke?
-          `-- thread: decode, check, deliver -> done ---'
+    spawn CRIU ---- restores ----------------> exits 0 --+
+                                                         +--> wake context --> woke?
+    thread:  decode, check, deliver ---------> done -----+
 
 The frozen process sits in read(THAW_FD), whatever CRIU did with it; it gets
 its wake context only when CRIU has ended with 0 *and* every page is delivered
@@ -169,7 +169,9 @@ class Restoration:
             ready = poll.poll(max(0.0, left) * 1000) if left > 0 else []
             if not ready:
                 waiting = " and ".join(sorted(missing))
-                raise Declined(f"the thaw took longer than {self.deadline_s - self.started_s:.1f} s (no {waiting})")
+                raise Declined(
+                    f"the thaw took longer than {self.deadline_s - self.started_s:.1f} s (no {waiting})"
+                )
             for fd, _ in ready:
                 for event in self._events(fd):
                     if event.get("event") == "failed":
@@ -187,7 +189,9 @@ class Restoration:
                     break
                 data += piece
             if not data.endswith(b"\n"):
-                return [{"event": "failed", "why": f"the process ended {self._end_of_child()} before it woke"}]
+                return [
+                    {"event": "failed", "why": f"the process ended {self._end_of_child()} before it woke"}
+                ]
         events = []
         for text in data.decode().splitlines():
             event = plainjson.loads(text)
@@ -222,7 +226,11 @@ class Restoration:
             criu=self.criu, images=self.feed.images, work=self.work, inherit=inherit, stream=self.feed.stream
         )
         self._criu_pid = posix.posix_spawn(
-            self.criu, argv, self._criu_environ(), file_actions=actions, setsigdef=[_signal.SIGIO, _signal.SIGPIPE]
+            self.criu,
+            argv,
+            self._criu_environ(),
+            file_actions=actions,
+            setsigdef=[_signal.SIGIO, _signal.SIGPIPE],
         )
         posix.close(self._thaw_r)
         posix.close(self._woke_w)
@@ -348,7 +356,9 @@ def _last_error(path: str) -> str:
     """The last error of CRIU's log, without CRIU's prefix; empty where there is none."""
     try:
         with open(path, "rb") as file:
-            lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if "Error (" in line]
+            lines = [
+                line for line in file.read().decode("utf-8", "replace").splitlines() if "Error (" in line
+            ]
     except OSError:
         return ""
     # The first error is the cause; later ones only say that everything failed.

@@ -77,7 +77,9 @@ def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapsho
     if engine == "native":
         raise Declined(declined or "the native restorer is not in this layer")
     if not checks.criu_permitted():
-        raise Declined(_joined(declined, "CRIU needs CAP_CHECKPOINT_RESTORE or root, this process has neither"))
+        raise Declined(
+            _joined(declined, "CRIU needs CAP_CHECKPOINT_RESTORE or root, this process has neither")
+        )
     checks.snapshot_fits(found, snapshot)
     return found
 
@@ -88,7 +90,9 @@ def _attempt(
     try:
         allowed_s = float(environ.get(names.ENV_WATCHDOG) or names.WATCHDOG_S)
     except ValueError:
-        raise Declined(f"{names.ENV_WATCHDOG}={environ[names.ENV_WATCHDOG]} is no number of seconds") from None
+        raise Declined(
+            f"{names.ENV_WATCHDOG}={environ[names.ENV_WATCHDOG]} is no number of seconds"
+        ) from None
     return restore.Restoration(
         found,
         snapshot,

@@ -41,7 +41,9 @@ class State:
         credentials: botocore credentials objects that hold the checkpoint's keys.
     """
 
-    def __init__(self, changed: dict[str, tuple[str | None, str]], removed: set[str], credentials: list[Any]) -> None:
+    def __init__(
+        self, changed: dict[str, tuple[str | None, str]], removed: set[str], credentials: list[Any]
+    ) -> None:
         self.set = changed
         self.removed = removed
         self.credentials = credentials
@@ -131,7 +133,8 @@ def _dummy_credentials(started: dict[str, str]) -> list[Any]:
     return [
         thing
         for thing in gc.get_objects()
-        if isinstance(thing, module.Credentials) and vars(thing).get("access_key", vars(thing).get("_access_key")) == key
+        if isinstance(thing, module.Credentials)
+        and vars(thing).get("access_key", vars(thing).get("_access_key")) == key
     ]
 
 

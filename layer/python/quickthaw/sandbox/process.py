@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import time
@@ -225,6 +226,8 @@ def start(
             f"a sandbox of kind {spec.kind} needs root", hint="run as root, or use --sandbox none"
         )
     wanted = {1: stdout, 2: stderr, **(pass_fds or {})}
+    if spec.kind != "none":
+        _give(wanted.values())
     with ExitStack() as stack:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         stack.callback(ours.close)
@@ -286,6 +289,13 @@ def _spawn(
         pass_fds=tuple(set(fds)),
         env=env,
     ).result()
+
+
+def _give(fds: Iterable[int]) -> None:
+    """Pipes become the function's own, as on Lambda: CRIU opens them anew through /proc/self/fd."""
+    for fd in set(fds):
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            os.fchown(fd, LAMBDA_UID, LAMBDA_GID)
 
 
 def _await_ready(ours: socket.socket, child: subprocess.Popen[bytes], log: Any) -> int:

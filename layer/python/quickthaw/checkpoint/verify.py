@@ -1,0 +1,118 @@
+"""Is this snapshot whole, and would it be thawed here?
+
+Everything that a thaw checks, and what it cannot afford to: SHA-256 of every
+file, every block decoded, files that the manifest does not know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import lz4.frame
+
+from quickthaw import names
+from quickthaw.runtime import checks
+from quickthaw.snapshot import identity, manifest
+from quickthaw.snapshot.pages import read_index
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One check.
+
+    Attributes:
+        what: what was looked at.
+        problem: what is wrong; None where all is well.
+    """
+
+    what: str
+    problem: str | None
+
+
+def verify(
+    snapshot: Path, *, mapped: bool = True, on_progress: Callable[[float], None] = lambda _done: None
+) -> list[Finding]:
+    """Checks a snapshot directory.
+
+    Args:
+        snapshot: the directory.
+        mapped: also compare the mapped files with this machine's; sensible where the snapshot is to be thawed.
+        on_progress: called with the share of bytes done.
+
+    Raises:
+        BadSnapshot: there is no manifest, or it is damaged.
+    """
+    found = manifest.read(str(snapshot))
+    findings = [Finding(what="manifest", problem=None), *_strangers(snapshot, found)]
+    total = sum(entry["size"] for entry in found.files) or 1
+    done = 0
+    for entry in found.files:
+        findings.append(Finding(what=entry["path"], problem=_file(snapshot / entry["path"], entry)))
+        done += entry["size"]
+        on_progress(done / total)
+    findings += [
+        Finding(what=f"pages-{number} decodes", problem=_decodes(snapshot, pages))
+        for number, pages in found.pages.items()
+        if pages["file"]
+    ]
+    missing = set(found.cpu_flags) - checks.cpu_flags()
+    machine = os.uname().machine
+    findings.append(
+        Finding(
+            what="processor",
+            problem=f"snapshot for {found.architecture}, this is {machine}"
+            if machine != found.architecture
+            else f"lacks {' '.join(sorted(missing))}"
+            if missing
+            else None,
+        )
+    )
+    if mapped:
+        findings += [
+            Finding(what=entry["path"], problem=identity.difference(entry)) for entry in found.mapped
+        ]
+    return findings
+
+
+def _strangers(snapshot: Path, found: manifest.Manifest) -> list[Finding]:
+    """Files beside the manifest's: a page file of another dump would be mistaken for this one's."""
+    known = {entry["path"] for entry in found.files} | {names.MANIFEST}
+    present = {str(path.relative_to(snapshot)) for path in snapshot.rglob("*") if path.is_file()}
+    return [Finding(what=path, problem="not in the manifest") for path in sorted(present - known)]
+
+
+def _file(path: Path, entry: dict[str, object]) -> str | None:
+    try:
+        size = path.stat().st_size
+        if size != entry["size"]:
+            return f"{size} bytes, the manifest says {entry['size']}"
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
+                return "damaged: its SHA-256 is not the manifest's"
+    except OSError as error:
+        return str(error.strerror)
+    return None
+
+
+def _decodes(snapshot: Path, pages: dict[str, object]) -> str | None:
+    path = snapshot / names.IMAGES / str(pages["file"])
+    try:
+        with path.open("rb") as raw:
+            read_index(raw.fileno(), str(path))
+        with lz4.frame.open(path) as file:
+            size = 0
+            while size < int(str(pages["content_size"])) and (piece := file.read(1 << 20)):
+                size += len(piece)
+    except (OSError, RuntimeError, EOFError) as error:
+        return str(error)
+    except Exception as error:  # BadSnapshot of the index, with its own words
+        return str(error)
+    return (
+        None
+        if size == pages["content_size"]
+        else f"{size} bytes of pages, the manifest says {pages['content_size']}"
+    )

@@ -1,0 +1,77 @@
+"""`quickthaw checkpoint`: freeze a function and write its snapshot."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from quickthaw import names
+from quickthaw.checkpoint import render, run
+from quickthaw.cli.options import built_layer, events, variables
+from quickthaw.cli.progress import Stages
+from quickthaw.emulator.site import runtime_site
+from quickthaw.errors import UsageError
+from quickthaw.snapshot.pages import BLOCK_SIZES
+
+
+def command(
+    task: Annotated[Path, typer.Option("--task", help="Directory with the function's code and packages.")],
+    handler: Annotated[str, typer.Option("--handler", help="As Lambda's handler setting: module.function.")],
+    out: Annotated[Path, typer.Option("--out", help="The snapshot directory; an old one is replaced whole.")],
+    event: Annotated[
+        list[Path] | None, typer.Option("--event", help="Warm-up event, a JSON file (repeatable).")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", help="NAME=VALUE that the function sees (repeatable).")
+    ] = None,
+    python: Annotated[
+        Path, typer.Option("--python", help="Interpreter of the function.", show_default="this one")
+    ] = Path(sys.executable),
+    compress: Annotated[str, typer.Option("--compress", help="lz4 or none.")] = "lz4",
+    level: Annotated[
+        int, typer.Option("--level", min=0, max=12, help="LZ4 level; 3 and above are HC.")
+    ] = names.LZ4_LEVEL,
+    block_size: Annotated[
+        int, typer.Option("--block-size", help="Bytes of an LZ4 block: 65536, 262144, 1048576 or 4194304.")
+    ] = names.BLOCK_SIZE,
+    keep_uncompressed: Annotated[
+        bool, typer.Option("--keep-uncompressed", help="Keep the uncompressed pages too (mode plain).")
+    ] = False,
+    layer: Annotated[
+        Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Start a function as Lambda would, warm it up, freeze it and write its snapshot.
+
+    What cannot be frozen is refused before anything is written (exit code 3); an
+    old snapshot stays until the new one is complete. Needs root.
+    """
+    if compress not in ("lz4", "none"):
+        raise UsageError(f"--compress {compress} is neither lz4 nor none")
+    if block_size not in BLOCK_SIZES:
+        raise UsageError(f"--block-size {block_size} is none of {', '.join(map(str, BLOCK_SIZES))}")
+    order = run.CheckpointOrder(
+        task=task,
+        handler=handler,
+        events=events(event or []),
+        out=out,
+        python=python,
+        runtime=runtime_site(python),
+        layer=built_layer(layer),
+        environ=variables(env or []),
+        level=level if compress == "lz4" else None,
+        block_size=block_size,
+        keep_uncompressed=keep_uncompressed,
+    )
+    with Stages() as stages:
+        made = run.checkpoint(order, on_progress=stages.at)
+    if as_json:
+        print(json.dumps(render.checkpointed_as_json(made), indent=1))
+    else:
+        render.print_checkpointed(made, Console())
