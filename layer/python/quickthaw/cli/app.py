@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import QuickthawError
-from . import checkpoint, inspect, review, verify
+from . import checkpoint, inspect, invoke, review, verify
 
 app = typer.Typer(
     name="quickthaw",
@@ -26,6 +26,7 @@ def _root() -> None:
 
 app.command("checkpoint")(checkpoint.command)
 app.command("inspect")(inspect.command)
+app.command("invoke")(invoke.command)
 app.command("verify")(verify.command)
 app.command("review")(review.command)
 

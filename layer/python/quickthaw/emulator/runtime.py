@@ -91,6 +91,8 @@ class Runtime:
             if isinstance(call, Failure):
                 return call
             if call.kind == "next":
+                assert self._process is not None
+                self._process.end_burst()
                 return call.at_s
             if call.kind in ("init error", "restore error"):
                 return init_failed(call)

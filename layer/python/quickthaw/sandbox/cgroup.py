@@ -23,13 +23,20 @@ _counter = itertools.count()
 class Limits:
     """The control groups of one sandbox; `attach` a process, `remove` when all have ended."""
 
-    def __init__(self, groups: list[Path]) -> None:
+    def __init__(self, groups: list[Path], later: list[tuple[Path, str]]) -> None:
         self._groups = groups
+        self._later = later
 
     def attach(self, pid: int) -> None:
         """Move a process (and what it will start) into the groups."""
         for group in self._groups:
             _write(group / "cgroup.procs", str(pid))
+
+    def end_burst(self) -> None:
+        """Throttle the CPU from now on; Lambda leaves it free while a function initialises."""
+        for file, value in self._later:
+            _write(file, value)
+        self._later = []
 
     def remove(self) -> None:
         """Remove the groups; harmless when called twice."""
@@ -46,14 +53,12 @@ def limits(spec: SandboxSpec) -> Limits | None:
         Unavailable: The hierarchy is not mounted, not writable, or lacks the controller.
     """
     wanted: dict[str, list[tuple[str, str]]] = {}
+    later: tuple[str, str] | None = None
     v2 = (Path("/sys/fs/cgroup") / "cgroup.controllers").exists()
     if spec.cpu_limit:
         quota = max(1000, PERIOD_US * spec.memory_mb // MB_PER_VCPU)
-        wanted["cpu"] = (
-            [("cpu.max", f"{quota} {PERIOD_US}")]
-            if v2
-            else [("cpu.cfs_period_us", str(PERIOD_US)), ("cpu.cfs_quota_us", str(quota))]
-        )
+        wanted["cpu"] = [] if v2 else [("cpu.cfs_period_us", str(PERIOD_US))]
+        later = ("cpu.max", f"{quota} {PERIOD_US}") if v2 else ("cpu.cfs_quota_us", str(quota))
     if spec.memory_limit:
         size = str(spec.memory_mb << 20)
         wanted["memory"] = [("memory.max" if v2 else "memory.limit_in_bytes", size)]
@@ -70,7 +75,14 @@ def limits(spec: SandboxSpec) -> Limits | None:
     if not wanted:
         return None
     name = f"quickthaw-{os.getpid()}-{next(_counter)}"
-    return _make_v2(name, wanted) if v2 else _make_v1(name, wanted)
+    made = _make_v2(name, wanted) if v2 else _make_v1(name, wanted)
+    # Of all these files only the CPU's begins with that name, so its group is found by it.
+    pending = (
+        []
+        if later is None
+        else [(group / later[0], later[1]) for group in made if (group / later[0]).exists()]
+    )
+    return Limits(made, pending)
 
 
 def disk(path: Path) -> str:
@@ -91,22 +103,22 @@ def disk(path: Path) -> str:
     return device.name
 
 
-def _make_v1(name: str, wanted: dict[str, list[tuple[str, str]]]) -> Limits:
+def _make_v1(name: str, wanted: dict[str, list[tuple[str, str]]]) -> list[Path]:
     groups: list[Path] = []
     for controller, values in wanted.items():
         group = Path("/sys/fs/cgroup", controller, _own_group(controller).lstrip("/"), name)
         groups.append(group)
         _create(group, values, undo=groups)
-    return Limits(groups)
+    return groups
 
 
-def _make_v2(name: str, wanted: dict[str, list[tuple[str, str]]]) -> Limits:
+def _make_v2(name: str, wanted: dict[str, list[tuple[str, str]]]) -> list[Path]:
     root = Path("/sys/fs/cgroup")
     group = root / name
     for controller in wanted:
         _write(root / "cgroup.subtree_control", f"+{controller}")
     _create(group, itertools.chain.from_iterable(wanted.values()), undo=[group])
-    return Limits([group])
+    return [group]
 
 
 def _create(group: Path, values: Iterable[tuple[str, str]], *, undo: list[Path]) -> None:
@@ -118,7 +130,7 @@ def _create(group: Path, values: Iterable[tuple[str, str]], *, undo: list[Path])
         for file, value in values:
             _write(group / file, value)
     except Unavailable:
-        Limits(undo).remove()
+        Limits(undo, []).remove()
         raise
 
 

@@ -117,6 +117,11 @@ class SandboxProcess:
             self._child.terminate()  # the supervisor takes all descendants along
         self.wait()
 
+    def end_burst(self) -> None:
+        """Throttle the CPU to the spec's share from now on, if the spec asks for that."""
+        if self._limits is not None and self._exit_code is None:
+            self._limits.end_burst()
+
     def processes(self) -> tuple[int, ...]:
         """Host pids of the processes inside, without those that only hold the sandbox together."""
         if self._exit_code is not None:

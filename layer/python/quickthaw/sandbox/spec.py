@@ -54,8 +54,8 @@ class SandboxSpec:
         binds: More paths, after all others.
         deny: Single refusals for tests, out of `DENIALS`; they hold in kind "criu" as well.
         pid_floor: The process and its threads get pids above this one; 0 leaves them as they come.
-        cpu_limit: Throttle the CPU to the share of `memory_mb`. Off by default: Lambda grants a
-            burst during init, and what is compared should be compared on the same CPU.
+        cpu_limit: Throttle the CPU to the share of `memory_mb`, from `SandboxProcess.end_burst` on:
+            Lambda leaves it free during init.
         memory_limit: Kill at `memory_mb`, page cache and /tmp counted in.
         disk_bytes_per_s: Throttle reads of the devices that hold the paths above, in bytes/s;
             shows only with a cold page cache.
