@@ -5,10 +5,13 @@ shows this record and computes nothing.
 
 What is compared: starts (cold, thawed, SnapStart-restored), because that is
 what a snapshot changes; warm invocations are left out and a doubt says so.
-Only where one side has no starts at all are all invocations compared.  The
-verdict rests on the mean, since the bill is a sum: an interval of the
-difference that leaves out 0.  The rank test and the median stand beside it for
-those who care about the typical start.
+Only where one side has no starts at all are all invocations compared.
+
+The verdict rests on the mean, since the bill is a sum: an interval of the
+difference that leaves out 0.  It is the interval of the dollars where they can
+be told, because SnapStart bills few milliseconds and a restore charge on top,
+and because memory sizes differ; else of the billed milliseconds.  The rank
+test and the median stand beside it for those who care about the typical start.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from typing import Literal
 from .ledger import Account, Ledger
 from .prices import MONTH_S, Prices
 from .rank import RankTest, mann_whitney
-from .resample import Interval, intervals
+from .resample import Interval, intervals, money_interval
 from .scan import KINDS, Kind, Problem
 from .tally import Tally
 
@@ -132,7 +135,8 @@ class Comparison:
     Attributes:
         billed_ms: per figure (`mean`, `median`, `p90`, `p99`); empty if a side has no bill.
         overlap: whether the two ranges of billed ms meet; None without bills.
-        usd_per_million: new - old; `usd_interval` its interval where one memory size makes it exact.
+        usd_per_million: new - old; `usd_interval` its interval where each side has one memory size
+            and is priced as logged.
     """
 
     old: Group
@@ -177,13 +181,13 @@ def compare(
     ]
     a, b = accounts[0].billed, accounts[1].billed
     differences = {name: _difference(a, b, q) for name, q in FIGURES.items()} if a.n and b.n else {}
+    usd, usd_interval = _saving(groups[0], groups[1], prices)
+    decisive = usd_interval or (differences["mean"].absolute_interval if differences else None)
     verdict: Verdict = "undecided"
-    interval = differences["mean"].absolute_interval if differences else None
-    if interval and interval.high < 0:
+    if decisive and decisive.high < 0:
         verdict = "cheaper"
-    elif interval and interval.low > 0:
+    elif decisive and decisive.low > 0:
         verdict = "dearer"
-    usd, usd_interval = _saving(groups[0], groups[1], interval, prices)
     result = Comparison(
         old=groups[0],
         new=groups[1],
@@ -304,25 +308,26 @@ def _difference(old: Tally, new: Tally, quantile: float | None) -> Difference:
     )
 
 
-def _saving(
-    old: Group, new: Group, interval: Interval | None, prices: Prices
-) -> tuple[float | None, Interval | None]:
+def _saving(old: Group, new: Group, prices: Prices) -> tuple[float | None, Interval | None]:
     a, b = old.cost.usd_per_million, new.cost.usd_per_million
     if a is None or b is None:
         return None, None
-    # one memory size on both sides, and the bill taken as logged: dollars are the mean times a constant
-    plain = (
-        old.memory_mb == new.memory_mb
-        and len(new.memory_mb) == 1
-        and old.cost.basis == new.cost.basis == "as logged"
-    )
-    if (
-        interval is None
-        or not plain
-        or old.cost.restore_usd_per_million is None
-        or new.cost.restore_usd_per_million is None
-    ):
+    slopes = [_dollars_per_ms(group, prices) for group in (old, new)]
+    if slopes[0] is None or slopes[1] is None:
         return b - a, None
-    factor = new.memory_mb[0] / 1024 / 1000 * 1e6 * prices.gb_second
-    fixed = new.cost.restore_usd_per_million - old.cost.restore_usd_per_million
-    return b - a, Interval(interval.low * factor + fixed, interval.high * factor + fixed)
+    on_top = [group.cost.restore_usd_per_million or 0.0 for group in (old, new)]
+    interval = money_interval(
+        old.distribution, new.distribution, (slopes[0], on_top[0]), (slopes[1], on_top[1])
+    )
+    return b - a, interval
+
+
+def _dollars_per_ms(group: Group, prices: Prices) -> float | None:
+    """What one more billed ms costs a million starts; None where dollars are not the mean times a constant."""
+    if (
+        len(group.memory_mb) != 1
+        or group.cost.basis != "as logged"
+        or group.cost.restore_usd_per_million is None
+    ):
+        return None
+    return group.memory_mb[0] / 1024 / 1000 * 1e6 * prices.gb_second

@@ -205,7 +205,7 @@ def _of_both(result: Comparison, old: Account, new: Account) -> list[Doubt]:
             )
         )
     mean = result.billed_ms.get("mean")
-    if mean and mean.absolute_interval and result.verdict == "undecided":
+    if mean and mean.absolute_interval and mean.absolute_interval.low <= 0 <= mean.absolute_interval.high:
         low, high = mean.absolute_interval.low, mean.absolute_interval.high
         found.append(
             Doubt(

@@ -67,6 +67,23 @@ def intervals(
     return difference, ratio
 
 
+def money_interval(
+    old: Tally,
+    new: Tally,
+    old_price: tuple[float, float],
+    new_price: tuple[float, float],
+    *,
+    draws: int = DRAWS,
+) -> Interval | None:
+    """Interval of the new group's dollars less the old one's; a price is (dollars per ms, dollars on top)."""
+    if old.n < 2 or new.n < 2:
+        return None
+    rng = Random(_SEED)
+    olds, news = _means(old, draws, rng), _means(new, draws, rng)
+    (a, on_a), (b, on_b) = old_price, new_price
+    return _middle([(y * b + on_b) - (x * a + on_a) for x, y in zip(olds, news, strict=True)])
+
+
 def _means(tally: Tally, draws: int, rng: Random) -> list[float]:
     n = tally.n
     if n > _NORMAL_FROM:

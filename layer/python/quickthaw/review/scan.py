@@ -42,8 +42,8 @@ _LONGEST = 8 << 20  # bytes of one line; Lambda's own limit for an event is 1 Mi
 _NUM = rb"(\d+(?:\.\d+)?)"
 _FAST = re.compile(
     rb"REPORT RequestId: ([0-9A-Za-z-]+)\s+(?:Init Duration: %b ms\s+)?"
-    rb"Duration: %b ms\s+Billed Duration: (\d+) ms\s+Memory Size: (\d+) MB\s+Max Memory Used: (\d+) MB\s*(?:Init Duration: %b ms\s*)?$"
-    % (_NUM, _NUM, _NUM)
+    rb"Duration: %b ms\s+Billed Duration: (\d+) ms\s+Memory Size: (\d+) MB\s+Max Memory Used: (\d+) MB\s*"
+    rb"(?:Init Duration: %b ms\s*)?$" % (_NUM, _NUM, _NUM)
 )
 _FAST_EVENT = re.compile(
     rb'\{"time":"[^"\\]+","type":"platform\.report","record":\{"requestId":"([0-9A-Za-z-]+)",(?:"status":"success",)?'

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from math import floor, log10
+from math import ceil, floor, log10
 
 from ..compare import Comparison
 from ..resample import LEVEL
@@ -125,11 +125,7 @@ def _curves(result: Comparison) -> str:
 def _strips(result: Comparison) -> str:
     scale = _Scale(result)
     height = 130
-    parts = [
-        scale.grid(
-            10, height - _BOTTOM, labels=True, title="billed duration, ms; bar: middle half, tick: median"
-        )
-    ]
+    parts = [scale.grid(10, height - _BOTTOM, title="billed duration, ms; bar: middle half, tick: median")]
     for row, (side, group) in enumerate(w.sides(result)):
         tally = group.distribution
         y = 28 + row * 38
@@ -165,31 +161,41 @@ class _Scale:
         usual = max(t.quantile(0.99) for t in tallies)
         self.cut = full > low + 3 * (usual - low) and usual > low
         high = usual if self.cut else full
-        margin = (high - low) * 0.04 or max(1.0, low * 0.05)
-        self.low, self.high = max(0.0, low - margin), high + margin
+        self.log = high > 20 * max(low, 1.0)
+        if self.log:
+            self.low, self.high = max(low, 1.0) / 1.15, high * 1.15
+        else:
+            margin = (high - low) * 0.04 or max(1.0, low * 0.05)
+            self.low, self.high = max(0.0, low - margin), high + margin
 
     def x(self, value: float) -> float:
         inner = _WIDTH - _LEFT - _RIGHT
-        return _LEFT + inner * min(1.0, (value - self.low) / (self.high - self.low))
+        if self.log:
+            part = log10(max(value, self.low) / self.low) / log10(self.high / self.low)
+        else:
+            part = (value - self.low) / (self.high - self.low)
+        return _LEFT + inner * min(1.0, part)
 
-    def grid(
-        self, top: float, bottom: float, *, labels: bool = True, title: str = "billed duration, ms"
-    ) -> str:
-        raw = (self.high - self.low) / 7
-        power = 10.0 ** floor(log10(raw))
-        step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw)
+    def ticks(self) -> list[float]:
+        if self.log:
+            powers = range(floor(log10(self.low)), floor(log10(self.high)) + 1)
+            found = [m * 10.0**power for power in powers for m in (1, 2, 5)]
+        else:
+            raw = (self.high - self.low) / 7
+            power = 10.0 ** floor(log10(raw))
+            step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw)
+            found = [step * i for i in range(ceil(self.low / step), floor(self.high / step) + 1)]
+        return [tick for tick in found if self.low <= tick <= self.high]
+
+    def grid(self, top: float, bottom: float, title: str = "billed duration, ms") -> str:
         parts = []
-        tick = -(-self.low // step) * step
-        while tick <= self.high:
+        for tick in self.ticks():
             x = self.x(tick)
             parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" stroke="var(--line)"/>')
-            if labels:
-                parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick:,.10g}</text>')
-            tick += step
+            parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick:,.10g}</text>')
         note = f"{title}; the slowest 1 % are beyond the right edge" if self.cut else title
-        parts.append(
-            f'<text x="{(_WIDTH + _LEFT) / 2:.0f}" y="{bottom + 33}" text-anchor="middle">{note}</text>'
-        )
+        middle = (_WIDTH + _LEFT) / 2
+        parts.append(f'<text x="{middle:.0f}" y="{bottom + 33}" text-anchor="middle">{note}</text>')
         return "".join(parts)
 
 

@@ -37,6 +37,7 @@ def plot(result: Comparison, path: Path) -> None:
     # matplotlib takes half a second to import and needs no display with this backend
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     figure = Figure(figsize=(8, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -49,16 +50,20 @@ def plot(result: Comparison, path: Path) -> None:
     low, high = _range(result)
     if high / max(low, 1) > 20:
         top.set_xscale("log")
+        top.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        top.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        top.xaxis.set_minor_formatter(NullFormatter())
+        top.set_xlim(max(low, 1) / 1.15, high * 1.15)
     else:
         margin = (high - low) * 0.04 or 1
         top.set_xlim(low - margin, high + margin)
     top.set_ylabel("share of starts")
     top.set_ylim(0, 1.02)
     top.grid(alpha=0.3, linewidth=0.6)
-    top.legend(loc="lower right", frameon=False)
-    top.set_title(verdict(result), fontsize=10, loc="left", wrap=True)
+    figure.suptitle(verdict(result), fontsize=10, x=0.01, ha="left")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     bottom.set_yticks([0, -1], ["old", "new"])
-    bottom.set_ylim(-1.6, 0.6)
+    bottom.set_ylim(-1.6, 0.5)
     bottom.set_xlabel("billed duration, ms")
     bottom.grid(axis="x", alpha=0.3, linewidth=0.6)
     for axes in (top, bottom):
@@ -71,8 +76,9 @@ def plot(result: Comparison, path: Path) -> None:
 
 def _steps(axes: Axes, tally: Tally, colour: str, label: str) -> None:
     values, cumulative = tally.ordered()
-    xs = [values[0], *values]
-    ys = [0.0, *[count / tally.n for count in cumulative]]
+    # the last corner lies beyond every axis, so that the curve stays at 1 up to the edge
+    xs = [values[0], *values, 1e9]
+    ys = [0.0, *[count / tally.n for count in cumulative], 1.0]
     axes.step(xs, ys, where="post", color=colour, linewidth=1.8, label=label)
     axes.axvline(tally.quantile(0.5), color=colour, linewidth=0.9, linestyle=":")
 
@@ -85,7 +91,7 @@ def _strip(axes: Axes, tally: Tally, y: float, colour: str) -> None:
         shown = min(count, 7)  # a value that occurred often is stacked, up to a point
         for i in range(shown if most <= 7 else 1):
             xs.append(value)
-            ys.append(y - 0.26 + i * 0.06)
+            ys.append(y - 0.36 + i * 0.055)
             sizes.append(14 if most <= 7 else 6 + 60 * count / most)
     axes.scatter(xs, ys, s=sizes, color=colour, alpha=0.55, linewidths=0)
     axes.plot(

@@ -64,9 +64,12 @@ def verdict(result: Comparison) -> str:
     if mean is None:
         return "There is nothing to compare."
     change = f"{ms(mean.old)} → {ms(mean.new)} ms ({percent(mean.ratio)})"
+    interval = f"95 % interval {span(mean.absolute_interval)} ms"
     if result.verdict == "undecided":
-        return f"Undecided: mean billed {change}, and the interval of the difference holds 0."
-    return f"NEW is {result.verdict}: mean billed {change}, 95 % interval {span(mean.absolute_interval)} ms."
+        return f"Undecided: mean billed {change}, {interval} of the difference."
+    if (mean.absolute < 0) != (result.verdict == "cheaper"):  # SnapStart's charge, or another memory size
+        return f"NEW is {result.verdict} in dollars, though not in milliseconds: mean billed {change}."
+    return f"NEW is {result.verdict}: mean billed {change}, {interval}."
 
 
 def rank(result: Comparison) -> str:
