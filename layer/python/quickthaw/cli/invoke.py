@@ -29,13 +29,14 @@ from quickthaw.snapshot import manifest
 
 def command(
     snapshot: Annotated[
-        Path | None, typer.Argument(metavar="[SNAP]", help="Snapshot to thaw; not with --cold.")
+        Path | None, typer.Argument(metavar="SNAP", help="Snapshot to thaw; not with --cold.")
     ] = None,
     cold: Annotated[
         bool, typer.Option("--cold", help="Start cold: --task and --handler instead of SNAP.")
     ] = False,
     task: Annotated[
-        Path | None, typer.Option("--task", help="The function's directory. [the snapshot's own]")
+        Path | None,
+        typer.Option("--task", help="The function's directory.", show_default="the snapshot's own"),
     ] = None,
     handler: Annotated[
         str | None, typer.Option("--handler", help="As Lambda's handler setting: module.function.")
@@ -50,19 +51,26 @@ def command(
     ] = None,
     python: Annotated[
         Path | None,
-        typer.Option("--python", help="Interpreter of the function. [the snapshot's, else this one]"),
+        typer.Option(
+            "--python", help="Interpreter of the function.", show_default="the snapshot's, else this one"
+        ),
     ] = None,
     engine: Annotated[str, typer.Option("--engine", help="auto, native, criu or off.")] = "auto",
     mode: Annotated[
         str | None, typer.Option("--mode", help="For criu: grow, stream, async, sync or plain.")
     ] = None,
     sandbox: Annotated[
-        str | None, typer.Option("--sandbox", help="lambda or none. [lambda where root allows it]")
+        str | None,
+        typer.Option("--sandbox", help="lambda or none.", show_default="lambda where root allows it"),
     ] = None,
     memory: Annotated[
         int | None,
         typer.Option(
-            "--memory", min=128, max=10240, help="MB; limits memory, and CPU after init. [1769, no limit]"
+            "--memory",
+            min=128,
+            max=10240,
+            help="MB; limits memory, and CPU after init.",
+            show_default="1769, no limit",
         ),
     ] = None,
     timeout: Annotated[
@@ -111,7 +119,10 @@ def command(
     runs = _run_all(spec, payloads, count, out=json_file, log=sys.stderr if to_stdout else sys.stdout)
     if to_stdout:
         print(render.document(runs))
-    (errors if to_stdout else Console()).print(render.table(runs))
+    people = errors if to_stdout else Console(highlight=False)
+    people.print(render.table(runs))
+    for line in render.reasons(runs):
+        people.print(escape(line))
     failed = sum(len(run.errors) for run in runs)
     if failed:
         raise FunctionFailed(

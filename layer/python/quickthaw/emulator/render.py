@@ -38,17 +38,16 @@ def document(runs: Sequence[EnvironmentRun]) -> str:
 def table(runs: Sequence[EnvironmentRun]) -> Table:
     """A line for each environment, and the medians when there are several."""
     shown = Table(title=None, show_edge=False, pad_edge=False)
-    shown.add_column("environment", justify="right")
-    shown.add_column("engine")
+    shown.add_column("#", justify="right")
+    shown.add_column("engine", no_wrap=True)
     for name in ("init", "first response", "billed", "memory", "read"):
         shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("answers", justify="right")
-    shown.add_column("reason", overflow="fold")
+    shown.add_column("answers", justify="right", no_wrap=True)
     for index, run in enumerate(runs, 1):
         shown.add_row(
             str(index), _engine(run), _ms(run.init_s), _ms(run.first_response_s), f"{run.billed_ms} ms",
             _mb(run.max_rss_mb), _mb(None if run.bytes_read is None else run.bytes_read / (1 << 20)),
-            f"{len(run.answers) - len(run.errors)}/{len(run.answers)}", run.reason or "-",
+            f"{len(run.answers) - len(run.errors)}/{len(run.answers)}",
         )  # fmt: skip
     if len(runs) > 1:
         shown.add_section()
@@ -56,9 +55,18 @@ def table(runs: Sequence[EnvironmentRun]) -> Table:
             "median", "", _ms(_median(runs, lambda run: run.init_s)),
             _ms(_median(runs, lambda run: run.first_response_s)),
             f"{median(run.billed_ms for run in runs):.0f} ms", _mb(_median(runs, lambda run: run.max_rss_mb)),
-            "", "", "",
+            "", "",
         )  # fmt: skip
     return shown
+
+
+def reasons(runs: Sequence[EnvironmentRun]) -> list[str]:
+    """Why environments did not start with a better engine; each reason once, with their numbers."""
+    found: dict[str, list[str]] = {}
+    for index, run in enumerate(runs, 1):
+        if run.reason is not None:
+            found.setdefault(run.reason, []).append(str(index))
+    return [f"{', '.join(numbers)}: {reason}" for reason, numbers in found.items()]
 
 
 def _engine(run: EnvironmentRun) -> str:

@@ -21,17 +21,19 @@ from quickthaw.sandbox.spec import SandboxSpec
 _ASK = (
     "import json,os,sys;"
     "b=getattr(sys,'_base_executable',None) or sys.executable;"
-    "print(json.dumps([os.path.realpath(b),os.path.realpath(sys.base_prefix),'%d.%d'%sys.version_info[:2]]))"
+    "print(json.dumps([os.path.realpath(b),os.path.realpath(sys.base_prefix),"
+    "'%d.%d'%sys.version_info[:2],sys.implementation.cache_tag]))"
 )
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python as the host has it: real executable, prefix and version (as "3.11")."""
+    """A Python as the host has it; version as in "3.11", tag as in "cpython-311"."""
 
     executable: Path
     prefix: Path
     version: str
+    cache_tag: str
 
     @property
     def moved(self) -> bool:
@@ -57,12 +59,12 @@ def interpreter(python: Path) -> Interpreter:
         asked = subprocess.run(
             [str(python), "-I", "-S", "-c", _ASK], capture_output=True, check=True, text=True
         )
-        executable, prefix, version = json.loads(asked.stdout)
+        executable, prefix, version, cache_tag = json.loads(asked.stdout)
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
         raise Unavailable(
             f"{python} is no Python that runs: {error}", hint="give another --python"
         ) from error
-    found = Interpreter(Path(executable), Path(prefix), version)
+    found = Interpreter(Path(executable), Path(prefix), version, cache_tag)
     if found.moved and not found.executable.is_relative_to(found.prefix):
         raise Unavailable(
             f"{python}: its executable {executable} is outside of its prefix {prefix}",
