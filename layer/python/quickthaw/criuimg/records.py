@@ -114,6 +114,14 @@ class Registers:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ShadowStack:
+    """Control-flow enforcement state; `cet` 0 where it is off."""
+
+    cet: int = uint(1)
+    ssp: int = uint(2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class XSave:
     """Extended state; only what tells whether the frozen thread needs it back."""
 
@@ -123,7 +131,7 @@ class XSave:
     zmm_upper: tuple[int, ...] = uints(6)
     hi16_zmm: tuple[int, ...] = uints(7)
     pkru: tuple[int, ...] = uints(8)
-    cet: bytes | None = blob(9, default=None)  # present: shadow stacks in use
+    cet: ShadowStack | None = message(9, ShadowStack, default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
