@@ -221,6 +221,9 @@ def main() -> None:
             become(order["uid"], order["gid"], order["caps"], order["drop_bounding"])
         if order["no_new_privs"]:
             _prctl(_PR_SET_NO_NEW_PRIVS, 1, what="PR_SET_NO_NEW_PRIVS")
+        if order["die_with_parent"]:
+            # Only now: a change of user clears it.
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, what="PR_SET_PDEATHSIG")
         os.chdir(order["cwd"])
         filters = [base64.b64decode(text) for text in order["filters"]]
         environ = {}

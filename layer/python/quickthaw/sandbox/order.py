@@ -52,7 +52,7 @@ def plain_order(
     uid: int | None = None, gid: int | None = None, caps: list[int] | Literal["all"] | None = None,
     drop_bounding: bool = False, no_new_privs: bool = False, new_session: bool = False,
     supervised: bool = False, pid_floor: int = 0, filters: Iterable[bytes] = (),
-    limits: Mapping[str, int] | None = None,
+    limits: Mapping[str, int] | None = None, die_with_parent: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything that `enter` reads; each key is always there."""
     return {
@@ -61,7 +61,7 @@ def plain_order(
         "cwd": cwd, "report": report, "fds": dict(fds), "parent": os.getpid(),
         "uid": uid, "gid": gid, "caps": [] if caps is None else caps,
         "drop_bounding": drop_bounding, "no_new_privs": no_new_privs, "new_session": new_session,
-        "supervised": supervised, "pid_floor": pid_floor, "limits": dict(limits or {}),
+        "die_with_parent": die_with_parent, "supervised": supervised, "pid_floor": pid_floor, "limits": dict(limits or {}),
         "filters": [base64.b64encode(program).decode() for program in filters],
     }  # fmt: skip
 
