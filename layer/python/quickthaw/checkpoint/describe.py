@@ -15,8 +15,11 @@ from quickthaw.snapshot import identity
 
 # x86-64-v3 (psABI): what the fleet has; the checkpoint's environment keeps libraries from going beyond.
 BASELINE_FLAGS = {
-    "x86_64": "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3 avx avx2 bmi1 bmi2 f16c fma abm movbe xsave".split(),
-    "aarch64": "asimd atomics crc32".split(),
+    "x86_64": [
+        *("cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"),
+        *("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"),
+    ],
+    "aarch64": ["asimd", "atomics", "crc32"],
 }
 
 # Held during import and warm-up, gone after the wake.  glibc's and the BLAS kernels' choices stay in

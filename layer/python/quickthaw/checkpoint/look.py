@@ -12,6 +12,12 @@ from quickthaw.checkpoint import verify
 from quickthaw.criuimg import records
 from quickthaw.snapshot import manifest
 
+_OURS = {
+    names.THAW_FD: "thaw pipe",
+    names.WOKE_FD: "woke pipe",
+    names.TELEMETRY_FD: "telemetry placeholder",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
@@ -115,12 +121,7 @@ def _thread_name(thread: criuimg.Thread, process: criuimg.Process) -> str:
 
 
 def _descriptor(process: criuimg.Process, fd: records.Fd) -> str:
-    ours = {
-        names.THAW_FD: "thaw pipe",
-        names.WOKE_FD: "woke pipe",
-        names.TELEMETRY_FD: "telemetry placeholder",
-    }
-    if fd.fd in ours:
-        return ours[fd.fd]
+    if fd.fd in _OURS:
+        return _OURS[fd.fd]
     file = process.files[fd.id]
     return process.path(fd.id) if file.reg is not None else records.FdType(file.type).name.lower()

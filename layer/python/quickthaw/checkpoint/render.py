@@ -31,9 +31,7 @@ def print_checkpointed(made: Checkpointed, console: Console) -> None:
     table.add_row("mapped files", str(made.mapped))
     table.add_row("import", f"{made.import_s:.2f} s")
     table.add_row("dump, pack", f"{made.dump_s:.2f} s, {made.pack_s:.2f} s")
-    table.add_row(
-        "a thaw saves", f"{made.cold_init_s:.3f} s of init (a cold start, measured on this machine)"
-    )
+    table.add_row("a thaw saves", f"{made.cold_init_s:.3f} s of init (a cold start, measured here)")
     console.print(table)
 
 

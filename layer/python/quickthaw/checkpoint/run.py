@@ -250,7 +250,11 @@ def _freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress
         from quickthaw.checkpoint.conversation import Conversation
 
         talk = Conversation(pipes.stage_r, (pipes.output_r, pipes.errors_r), timeout_s=order.import_timeout_s)
-        document = {"handler": order.handler, "events": [text for _, text in order.events]}
+        document = {
+            "handler": order.handler,
+            "events": [text for _, text in order.events],
+            "environ": environ,
+        }
         os.write(pipes.order_w, (json.dumps(document) + "\n").encode())
         on_progress("import", None)
         stages = talk.until_frozen(lambda stage: on_progress(stage, None))

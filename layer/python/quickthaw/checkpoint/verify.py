@@ -15,6 +15,7 @@ from pathlib import Path
 import lz4.frame
 
 from quickthaw import names
+from quickthaw.errors import BadSnapshot
 from quickthaw.runtime import checks
 from quickthaw.snapshot import identity, manifest
 from quickthaw.snapshot.pages import read_index
@@ -40,7 +41,7 @@ def verify(
 
     Args:
         snapshot: the directory.
-        mapped: also compare the mapped files with this machine's; sensible where the snapshot is to be thawed.
+        mapped: also compare the mapped files with this machine's, where the snapshot is to be thawed.
         on_progress: called with the share of bytes done.
 
     Raises:
@@ -107,9 +108,7 @@ def _decodes(snapshot: Path, pages: dict[str, object]) -> str | None:
             size = 0
             while size < int(str(pages["content_size"])) and (piece := file.read(1 << 20)):
                 size += len(piece)
-    except (OSError, RuntimeError, EOFError) as error:
-        return str(error)
-    except Exception as error:  # BadSnapshot of the index, with its own words
+    except (OSError, RuntimeError, EOFError, BadSnapshot) as error:
         return str(error)
     return (
         None

@@ -7,7 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from quickthaw import names
 from quickthaw.errors import Unavailable, UsageError
+from quickthaw.sandbox.layout import inner_python
+from quickthaw.snapshot import manifest
 
 _BUILT_LAYER = Path("build/layer")
 
@@ -58,3 +61,24 @@ def built_layer(given: Path | None) -> Path:
             f"there is no built layer in {layer}", hint="`make setup` builds it; --layer names another."
         )
     return layer
+
+
+def function_python(snapshot: Path | None, python: Path | None) -> Path:
+    """The function's interpreter: the given one, or the one whose path inside is the snapshot's.
+
+    Raises:
+        UsageError: it is none that we know.
+    """
+    own = Path(sys.executable)
+    if python is not None or snapshot is None:
+        return python or own
+    frozen = manifest.read(str(snapshot)).body["python"]
+    inside = str(frozen["executable"])
+    if inner_python(own) == inside and frozen["tag"] == sys.implementation.cache_tag:
+        return own
+    if not inside.startswith(names.LANG_PATH) and Path(inside).exists():
+        return Path(inside)
+    raise UsageError(
+        f"the snapshot was made with Python {frozen['version']}, which is not the one that runs quickthaw",
+        hint="name the interpreter with --python",
+    )

@@ -78,7 +78,7 @@ def cpu_flags() -> set[str]:
 
 
 def criu_permitted() -> bool:
-    """Whether the kernel lets this process restore others: root's capability, or the one made for it (5.9+)."""
+    """Whether the kernel lets this process restore others: as root, or by the capability for it (5.9+)."""
     with open("/proc/self/status", "rb") as file:
         for line in file:
             if line.startswith(b"CapEff:"):

@@ -367,7 +367,7 @@ def _receive(connection: object, size: int) -> bytes:
 def _widen(fd: int) -> None:
     import fcntl
 
-    try:
+    try:  # noqa: SIM105 - contextlib is an import that the restore path does not have
         fcntl.fcntl(fd, _F_SETPIPE_SZ, _PIPE_BYTES)
     except OSError:
         pass  # over this user's pipe budget: smaller writes, same bytes

@@ -40,8 +40,9 @@ _PURE_RUNTIME = (
 
 def main() -> None:
     """The freeze: obeys the order on THAW_FD, is dumped, wakes, serves."""
-    started = dict(os.environ)
     order = json.loads(_line(names.THAW_FD))
+    # As given, not as os.environ: the interpreter itself may have set LC_CTYPE (PEP 538).
+    started: dict[str, str] = order["environ"]
     sys.argv = ["awslambdaric", order["handler"]]
     for name in _PURE_RUNTIME:
         importlib.import_module(name)

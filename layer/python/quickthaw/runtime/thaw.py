@@ -31,7 +31,7 @@ def main(command: list[str], started_s: float) -> NoReturn:
         command: argv of the original start.
         started_s: CLOCK_MONOTONIC when the bootstrap began.
     """
-    environ = {_text(key): _text(value) for key, value in posix.environ.items()}
+    environ = _initial_environ()
     declined = environ.pop(names.ENV_DECLINED, None)
     snapshot = environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
     engine = environ.get(names.ENV_ENGINE) or "auto"
@@ -139,12 +139,19 @@ def _end_as(code: int) -> NoReturn:
     posix._exit(code if code >= 0 else 128 - code)
 
 
+def _initial_environ() -> dict[str, str]:
+    """The environment that this process was given.
+
+    Not `posix.environ`: the interpreter may have added LC_CTYPE to it (PEP 538), and the original
+    command must get exactly what the platform set.
+    """
+    with open("/proc/self/environ", "rb") as file:
+        entries = file.read().decode("utf-8", "surrogateescape").split("\0")
+    return {key: value for key, equals, value in (entry.partition("=") for entry in entries) if equals}
+
+
 def _joined(first: str | None, second: str) -> str:
     return f"{first}; {second}" if first else second
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
 def _bytes(value: str) -> bytes:

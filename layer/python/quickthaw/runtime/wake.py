@@ -130,11 +130,12 @@ def _dummy_credentials(started: dict[str, str]) -> list[Any]:
         return []
     import gc
 
+    # RefreshableCredentials keep their keys behind properties, in attributes of the same name with "_".
     return [
         thing
         for thing in gc.get_objects()
         if isinstance(thing, module.Credentials)
-        and vars(thing).get("access_key", vars(thing).get("_access_key")) == key
+        and key in (vars(thing).get("access_key"), vars(thing).get("_access_key"))
     ]
 
 
@@ -148,7 +149,6 @@ def _credentials(state: State) -> None:
     }
     for thing in state.credentials:
         for name, value in new.items():
-            # RefreshableCredentials keep them behind properties of the same name.
             setattr(thing, f"_{name}" if f"_{name}" in vars(thing) else name, value)
 
 

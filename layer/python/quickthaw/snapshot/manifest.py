@@ -50,7 +50,7 @@ class Manifest:
 
     @property
     def kernel(self) -> str:
-        """Release and version of the kernel that made the snapshot; CRIU's kernel cache fits this one only."""
+        """Release and version of the kernel of the checkpoint; CRIU's kernel cache fits this one only."""
         return str(self.body["machine"]["kernel"])
 
     @property
