@@ -130,13 +130,20 @@ def _dummy_credentials(started: dict[str, str]) -> list[Any]:
         return []
     import gc
 
+    # A hook may have called gc.freeze(), as it should; get_objects() does not see what is frozen.
+    frozen = gc.get_freeze_count() > 0
+    if frozen:
+        gc.unfreeze()
     # RefreshableCredentials keep their keys behind properties, in attributes of the same name with "_".
-    return [
+    found = [
         thing
         for thing in gc.get_objects()
         if isinstance(thing, module.Credentials)
         and key in (vars(thing).get("access_key"), vars(thing).get("_access_key"))
     ]
+    if frozen:
+        gc.freeze()
+    return found
 
 
 def _credentials(state: State) -> None:
