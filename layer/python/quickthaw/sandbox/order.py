@@ -61,7 +61,8 @@ def plain_order(
         "cwd": cwd, "report": report, "fds": dict(fds), "parent": os.getpid(),
         "uid": uid, "gid": gid, "caps": [] if caps is None else caps,
         "drop_bounding": drop_bounding, "no_new_privs": no_new_privs, "new_session": new_session,
-        "die_with_parent": die_with_parent, "supervised": supervised, "pid_floor": pid_floor, "limits": dict(limits or {}),
+        "die_with_parent": die_with_parent, "supervised": supervised,
+        "pid_floor": pid_floor, "limits": dict(limits or {}),
         "filters": [base64.b64encode(program).decode() for program in filters],
     }  # fmt: skip
 

@@ -174,9 +174,8 @@ class SandboxProcess:
             fds = open_order(stack, order)
             command = enter_command(self.spec, fds)
             if not none:
-                command = [
-                    "nsenter", f"--target={self._init}", "--mount", "--pid", "--ipc", "--wdns=/", "--", *command
-                ]  # fmt: skip
+                target = f"--target={self._init}"
+                command = ["nsenter", target, "--mount", "--pid", "--ipc", "--wdns=/", "--", *command]
             with _spawner.submit(
                 subprocess.Popen, command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE, pass_fds=fds, env=enter_environ(self.spec),
