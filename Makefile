@@ -55,13 +55,13 @@ test: setup ## Run the tests; PYTEST_ARGS="-k name" picks some
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 demo: setup ## Checkpoint the demo function, cold-start and thaw it in every mode, show what was won
-	@$(BIN)/python -m quickthaw.bench.demo --out build/demo
+	@$(BIN)/quickthaw demo --out build/demo
 
-bench: setup ## The demo's benchmark with more runs of each arm
-	@$(BIN)/python -m quickthaw.bench.demo --out build/bench --runs 15
+bench: setup ## The demo's benchmark with more runs; its figures and pictures go to handler/demo/bench
+	@$(BIN)/quickthaw demo --out build/bench -n 15 --publish handler/demo/bench
 
 soak: setup ## Thaw the demo 100 times in each mode; every one must succeed
-	@$(BIN)/python -m quickthaw.bench.demo --out build/soak --runs 100
+	@$(BIN)/quickthaw demo --out build/soak -n 100 --soak
 
 layer: $(STAMPS)/layer ## Make the Lambda layer in build/layer
 	@du -sb build/layer | awk '{ printf "build/layer: %.1f MB\n", $$1 / 1e6 }'
@@ -100,7 +100,7 @@ $(VENV)/.done: requirements/dev.txt pyproject.toml $(STAMPS)/choice-PYTHON | $(S
 build/runtime/%/.done: requirements/runtime.txt | $(VENV)/.done
 	@echo "setup: Lambda's runtime interface client for Python $*"
 	@rm -rf build/runtime/$*
-	@$(PIP_INSTALL) --require-hashes --only-binary :all: --python-version $* --target build/runtime/$* \
+	@$(PIP_INSTALL) --no-compile --require-hashes --only-binary :all: --python-version $* --target build/runtime/$* \
 	  -r requirements/runtime.txt
 	@touch $@
 

@@ -51,8 +51,8 @@ s3 = boto3.client("s3", config=Config(signature_version="s3v4", s3={"addressing_
 dynamodb = boto3.client("dynamodb")
 
 
-def price_history(days: int = 2520) -> pd.DataFrame:
-    """Return ten years of daily closing prices, one column per symbol, to the cent.
+def price_history(days: int = 1260) -> pd.DataFrame:
+    """Return five years of daily closing prices, one column per symbol, to the cent.
 
     Stands for the file that such a function reads at start-up.  Each sector
     moves together, each stock also by itself; the seed makes it the same for
@@ -89,7 +89,7 @@ def risk(holdings: dict[str, float], days: int, confidence: float) -> dict[str, 
     if unknown or not holdings:
         raise BadRequest(f"unknown symbols: {', '.join(unknown)}" if unknown else "no holdings")
     if not 20 <= days <= len(PRICES) or not 0.5 < confidence < 1:
-        raise BadRequest("days must be 20 to 2520, confidence between 0.5 and 1")
+        raise BadRequest("days must be 20 to 1260, confidence between 0.5 and 1")
     shares = pd.Series(holdings, dtype="float64").sort_index()
     worth = PRICES.tail(days)[list(shares.index)] * shares
     total = worth.sum(axis=1)

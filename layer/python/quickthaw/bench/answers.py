@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 
 SHARED_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "ASIAQUICKTHAWBENCH00",
@@ -48,15 +49,16 @@ def comparable(answer: object, *, shared_credentials: bool = False) -> object:
         answer: decoded JSON.
         shared_credentials: the compared environments had the same credentials.
     """
+    inner = partial(comparable, shared_credentials=shared_credentials)
     if isinstance(answer, dict):
-        return {key: comparable(value, shared_credentials=shared_credentials) for key, value in answer.items()}
+        return {key: inner(value) for key, value in answer.items()}
     if isinstance(answer, (list, tuple)):
-        return [comparable(value, shared_credentials=shared_credentials) for value in answer]
+        return [inner(value) for value in answer]
     if not isinstance(answer, str):
         return answer
     if answer[:1] in ("{", "["):
         try:
-            return {"json": comparable(json.loads(answer), shared_credentials=shared_credentials)}
+            return {"json": inner(json.loads(answer))}
         except ValueError:
             pass  # a text that only looks like JSON
     for pattern, blank in _ALWAYS if shared_credentials else _ALWAYS + _CREDENTIALS:
@@ -99,9 +101,17 @@ def _first_difference(want: object, have: object, place: str) -> str | None:
     # JSON's own idea of equality: 1 and True are equal in Python only
     if type(want) is type(have) and want == have:
         return None
-    return f"{place}: {_short(have)} instead of {_short(want)}"
+    at = _first_other(str(have), str(want))
+    return f"{place}: {_short(have, at)} instead of {_short(want, at)}"
 
 
-def _short(value: object) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _first_other(one: str, other: str) -> int:
+    """Return where two texts part, a little before it, so that long links show what is different."""
+    same = next((index for index, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
+    return max(0, same - 20)
+
+
+def _short(value: object, start: int) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    cut = text[start : start + 60]
+    return repr(f"{'...' if start else ''}{cut}{'...' if start + 60 < len(text) else ''}")

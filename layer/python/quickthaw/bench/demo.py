@@ -37,7 +37,11 @@ from quickthaw.errors import ToolFailed, Unavailable
 
 HANDLER = "app.handler"
 RECIPE = "1"  # changed when this file builds something else from the same inputs
-PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")  # Lambda has glibc 2.34
+PLATFORMS = (
+    "manylinux_2_28_x86_64",
+    "manylinux_2_17_x86_64",
+    "manylinux2014_x86_64",
+)  # Lambda has glibc 2.34
 LEFT_OUT = ("bin", "*/tests", "*/*/tests", "*/*/*/tests", "*/*/*/*/tests")
 
 
@@ -95,6 +99,11 @@ def task_dir(python: Path) -> Path:
     with _alone(place / f".{version}.lock"):
         packages = _packages(python, version, place)
         return _task(python, version, place, packages)
+
+
+def state(task: Path) -> str:
+    """Return the key of a built task directory: the same as long as the same was built."""
+    return (task.parent / f".{task.name}.key").read_text()
 
 
 def _packages(python: Path, version: str, place: Path) -> Path:

@@ -28,15 +28,16 @@ def doubts(arms: Iterable[ArmResult], *, cpus: int, busy: float, stolen: float) 
     """
     arms = tuple(arms)
     found = [*_of_machine(cpus, busy, stolen), *_of_runs(arms)]
+    for reason in dict.fromkeys(arm.skipped for arm in arms if arm.skipped):
+        names = ", ".join(arm.name for arm in arms if arm.skipped == reason)
+        found.append(Doubt(what=f"not measured: {names}", remedy=reason))
     for arm in arms:
-        if arm.skipped:
-            found.append(Doubt(what=f"{arm.name} was not measured: {arm.skipped}", remedy="see the reason"))
-        elif arm.problem:
+        if arm.problem:
             bad = sum(not run.ok for run in arm.runs)
             found.append(
                 Doubt(
                     what=f"{arm.name}: {bad} of {len(arm.runs)} runs do not count: {arm.problem}",
-                    remedy="see the reason; `quickthaw doctor` tells what this machine permits",
+                    remedy="`quickthaw invoke` shows the log of such a run",
                 )
             )
     return tuple(found)
@@ -46,7 +47,9 @@ def _of_machine(cpus: int, busy: float, stolen: float) -> list[Doubt]:
     found = []
     if cpus < 2:
         found.append(
-            Doubt(what="one CPU: nothing can be decompressed beside the restore", remedy="use two CPUs or more")
+            Doubt(
+                what="one CPU: nothing can be decompressed beside the restore", remedy="use two CPUs or more"
+            )
         )
     if busy > BUSY:
         found.append(
@@ -89,6 +92,9 @@ def _of_runs(arms: tuple[ArmResult, ...]) -> list[Doubt]:
         )
     if far:
         found.append(
-            Doubt(what=f"single runs took over twice the median: {', '.join(far)}", remedy="look at the raw samples")
+            Doubt(
+                what=f"single runs took over twice the median: {', '.join(far)}",
+                remedy="look at the raw samples",
+            )
         )
     return found

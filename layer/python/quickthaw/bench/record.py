@@ -170,7 +170,9 @@ def load(path: Path) -> Bench:
         doubts = tuple(Doubt(**doubt) for doubt in body.get("doubts", ()))
         return Bench(machine=body["machine"], workload=body["workload"], arms=arms, doubts=doubts)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is no bench file: {error}", hint="`quickthaw bench` writes them.") from error
+        raise UsageError(
+            f"{path} is no bench file: {error}", hint="`quickthaw bench` writes them."
+        ) from error
 
 
 def _arm_from_json(name: str, body: Mapping[str, Any]) -> ArmResult:

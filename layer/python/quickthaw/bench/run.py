@@ -115,7 +115,9 @@ class _Running:
             if reason is None:
                 self.samples[arm.name] = []
             elif arm.name in order.insist:
-                raise UsageError(f"{arm.name} cannot run: {reason}", hint="make the snapshot anew, or leave the arm out")
+                raise UsageError(
+                    f"{arm.name} cannot run: {reason}", hint="make the snapshot anew, or leave the arm out"
+                )
             else:
                 self.skipped[arm.name] = reason
         self.arms = [arm for arm in order.arms if arm.name in self.samples]
@@ -157,7 +159,8 @@ class _Running:
         if run.errors:
             text = json.dumps(run.errors[0])
             raise FunctionFailed(
-                f"the reference cold start did not answer: {text}", hint="try it with `quickthaw invoke --cold`"
+                f"the reference cold start did not answer: {text}",
+                hint="try it with `quickthaw invoke --cold`",
             )
         self.reference = run.answers
         self.done += 1
@@ -202,7 +205,9 @@ class _Running:
             ok=problem is None,
             problem=problem,
             sequence=self.done,
-            details={key: float(value) for key in _TIMINGS if isinstance(value := thaw.get(key), (int, float))},
+            details={
+                key: float(value) for key in _TIMINGS if isinstance(value := thaw.get(key), (int, float))
+            },
         )
 
     def _problem(self, arm: Arm, run: EnvironmentRun) -> str | None:
@@ -224,9 +229,7 @@ class _Running:
         )
         bare = Bench(machine=self.machine, workload=self._workload(), arms=arms)
         stolen = machine.Ticks.now().stolen_since(self.ticks)
-        return replace(
-            bare, doubts=doubts(arms, cpus=self.machine["cpus"], busy=self.busy, stolen=stolen)
-        )
+        return replace(bare, doubts=doubts(arms, cpus=self.machine["cpus"], busy=self.busy, stolen=stolen))
 
     def _workload(self) -> dict[str, Any]:
         body = self.manifest.body
@@ -237,7 +240,9 @@ class _Running:
             "snapshot": self.manifest.id,
             "pages": body["pages"],
             "threads": body["process"]["threads"],
-            "events": [{"name": name, "sha256": hashlib.sha256(text).hexdigest()} for name, text in self.order.events],
+            "events": [
+                {"name": name, "sha256": hashlib.sha256(text).hexdigest()} for name, text in self.order.events
+            ],
             "runs": self.order.runs,
             "interleaved": self.order.interleave,
             "disk": self.order.disk.name,
@@ -250,7 +255,8 @@ def _task_of(body: Mapping[str, Any]) -> Path:
     task = Path(body["function"].get("task") or "")
     if not task.is_dir() or task == Path():
         raise UsageError(
-            "the directory that the snapshot was made from is not here", hint="name the function's with --task"
+            "the directory that the snapshot was made from is not here",
+            hint="name the function's with --task",
         )
     return task
 

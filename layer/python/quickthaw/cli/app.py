@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import QuickthawError
-from . import checkpoint, inspect, invoke, review, verify
+from . import bench, checkpoint, demo, inspect, invoke, review, verify
 
 app = typer.Typer(
     name="quickthaw",
@@ -28,6 +28,8 @@ app.command("checkpoint")(checkpoint.command)
 app.command("inspect")(inspect.command)
 app.command("invoke")(invoke.command)
 app.command("verify")(verify.command)
+app.command("bench")(bench.command)
+app.command("demo")(demo.command)
 app.command("review")(review.command)
 
 

@@ -15,14 +15,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from quickthaw import names
-from quickthaw.cli.options import built_layer, events, variables
+from quickthaw.cli.options import built_layer, events, function_python, variables
 from quickthaw.emulator import render
 from quickthaw.emulator.report import LogFormat
 from quickthaw.emulator.run import EnvironmentRun, FunctionSpec, run_environment
 from quickthaw.errors import FunctionFailed, Unavailable, UsageError
 from quickthaw.sandbox.cgroup import limits
 from quickthaw.sandbox.choose import choose
-from quickthaw.sandbox.layout import inner_python
 from quickthaw.sandbox.spec import SandboxSpec
 from quickthaw.snapshot import manifest
 
@@ -98,7 +97,7 @@ def command(
     spec = FunctionSpec(
         task=_task(snapshot, task, cold=cold),
         handler=_handler(snapshot, handler),
-        python=_python(snapshot, python),
+        python=function_python(snapshot, python),
         layer=None if snapshot is None else built_layer(layer),
         snapshot=snapshot,
         engine=_among("--engine", engine, names.ENGINES),
@@ -188,23 +187,6 @@ def _handler(snapshot: Path | None, handler: str | None) -> str:
     if snapshot is None:
         raise UsageError("--cold needs --handler", hint="as Lambda's handler setting: module.function")
     return manifest.read(str(snapshot)).handler
-
-
-def _python(snapshot: Path | None, python: Path | None) -> Path:
-    """The interpreter: the given one, or the one whose path inside is the snapshot's."""
-    own = Path(sys.executable)
-    if python is not None or snapshot is None:
-        return python or own
-    frozen = manifest.read(str(snapshot)).body["python"]
-    inside = str(frozen["executable"])
-    if inner_python(own) == inside and frozen["tag"] == sys.implementation.cache_tag:
-        return own
-    if not inside.startswith(names.LANG_PATH) and Path(inside).exists():
-        return Path(inside)
-    raise UsageError(
-        f"the snapshot was made with Python {frozen['version']}, which is not the one that runs quickthaw",
-        hint="name the interpreter with --python",
-    )
 
 
 def _limited(spec: FunctionSpec, notice: str | None) -> tuple[FunctionSpec, str | None]:

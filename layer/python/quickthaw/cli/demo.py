@@ -1,0 +1,68 @@
+"""`quickthaw demo`: the demo function frozen, thawed, compared; `quickthaw.bench.showcase` does the work."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from quickthaw.bench import disk, plot, record, showcase, table
+from quickthaw.bench.live import LiveBench
+from quickthaw.bench.run import bench as measure
+from quickthaw.cli.bench import demand_ok
+from quickthaw.cli.options import built_layer
+from quickthaw.cli.progress import Stages
+
+
+def command(
+    out: Annotated[Path, typer.Option("--out", help="Directory for bench.json and the pictures.")] = Path(
+        "build/demo"
+    ),
+    count: Annotated[int, typer.Option("-n", min=1, help="Counted runs of each arm.")] = 5,
+    arm: Annotated[list[str] | None, typer.Option("--arm", help="Arm to measure (repeatable). [all]")] = None,
+    disk_state: Annotated[
+        str,
+        typer.Option("--disk", help="Page cache before each run: warm, cold, or cold and read at 60MB/s."),
+    ] = "warm",
+    python: Annotated[
+        Path, typer.Option("--python", help="Interpreter of the function.", show_default="this one")
+    ] = Path(sys.executable),
+    soak: Annotated[
+        bool,
+        typer.Option("--soak", help="All runs of an arm in a row, no cold starts: does every thaw succeed?"),
+    ] = False,
+    publish: Annotated[
+        Path | None, typer.Option("--publish", help="Also copy bench.json and the pictures there.")
+    ] = None,
+    layer: Annotated[
+        Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
+    ] = None,
+) -> None:
+    """Freeze the demo function, start it in every way, and show what was won.
+
+    Needs a clone of the repository (handler/demo) and root. Packages and snapshot are
+    kept in build/ while their inputs stay the same.
+
+    Exit code 6 when a run fell back, failed or answered differently.
+    """
+    console = Console(stderr=True, highlight=False)
+    built = built_layer(layer)
+    with Stages() as stages:
+        prepared = showcase.prepare(Path("build/demo"), python=python, layer=built, on_stage=stages.at)
+    console.print(f"snapshot {'kept' if prepared.kept else 'made'}: {prepared.snapshot}", markup=False)
+    order = showcase.order(
+        prepared, out=out, python=python, layer=built, runs=count, arms=tuple(arm or ()),
+        disk=disk.parse(disk_state), soak=soak,
+    )  # fmt: skip
+    with LiveBench(console, report_lines=True) as live:
+        result = measure(order, on_step=live)
+    pictures = plot.draw(result, out)
+    if publish is not None:
+        showcase.publish(out, publish, pictures)
+    paths = [str(out / record.FILE), *(picture.name for picture in pictures if picture.suffix == ".png")]
+    console.print(f"written: {' '.join(paths)}\n", markup=False)
+    table.show(result, Console(highlight=False))
+    demand_ok(result)
