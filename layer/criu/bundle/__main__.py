@@ -19,7 +19,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, or 1 after one line that says what is wrong and one that says what to do."""
     options = _parser().parse_args(arguments)
     try:
-        _renew(options) if options.renew else _make(options)
+        if options.renew:
+            _renew(options)
+        else:
+            _make(options)
     except BundleError as error:
         say(f"error: {error}")
         if error.hint:
@@ -36,11 +39,15 @@ def _make(options: argparse.Namespace) -> None:
     if options.out is None:
         raise BundleError("where to? give a directory as OUT")
     if (machine := os.uname().machine) != "x86_64":
-        raise BundleError(f"this recipe is for x86-64, this machine is {machine}", hint="give CRIU=/path/to/criu")
+        raise BundleError(
+            f"this recipe is for x86-64, this machine is {machine}", hint="give CRIU=/path/to/criu"
+        )
     started = time.monotonic()
     locked = lock.read(options.lock)
     if options.criu is not None:
-        locked = lock.Lock(suite=locked.suite, pins=tuple(p for p in locked.pins if p.package == LIBLZ4_PACKAGE))
+        locked = lock.Lock(
+            suite=locked.suite, pins=tuple(p for p in locked.pins if p.package == LIBLZ4_PACKAGE)
+        )
     got = packages.fetch(
         locked.pins, cache=options.cache / "debs", apt=lambda: _apt(options, locked), say=say
     )
@@ -48,7 +55,7 @@ def _make(options: argparse.Namespace) -> None:
         assemble.from_program(options.criu, got, options.out)
     else:
         assemble.from_packages(got, options.out)
-    files = [path for path in options.out.rglob("*") if path.is_file()]
+    files = [path for made in ("criu", "lib") for path in (options.out / made).rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     say(f"{len(files)} files, {size / 1e6:.1f} MB in {options.out} ({time.monotonic() - started:.1f} s)")
 
@@ -63,7 +70,7 @@ def _renew(options: argparse.Namespace) -> None:
 
 
 def _apt(options: argparse.Namespace, locked: lock.Lock) -> packages.PrivateApt:
-    return packages.PrivateApt(options.cache / "apt", mirror=mirror.find(), suite=locked.suite)
+    return packages.PrivateApt(options.cache / "apt", mirrors=mirror.find(), suite=locked.suite)
 
 
 def _parser() -> argparse.ArgumentParser:

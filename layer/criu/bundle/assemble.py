@@ -35,9 +35,11 @@ OLDEST = (4, 1)  # CRIU before it cannot read the vdso of kernel 6.12 and newer
 MAX_GLIBC = (2, 34)  # what Amazon Linux 2023 has, hence Lambda for Python >= 3.12
 
 _COMPILE = (
-    "-std=gnu11 -Wall -Wextra -Werror -O2 -static -nostdlib -no-pie -ffreestanding -fno-stack-protector "
-    "-fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack -s"
-).split()
+    *("-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-s"),
+    # no C library, hence none of what the compiler would want from it
+    *("-static", "-nostdlib", "-no-pie", "-ffreestanding", "-fno-stack-protector"),
+    *("-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-Wl,--build-id=none", "-Wl,-z,noexecstack"),
+)
 
 
 def from_packages(packages: Sequence[Package], out: Path) -> None:
@@ -184,7 +186,12 @@ def _licences(packages: Sequence[Package], root: Path, out: Path) -> None:
         if not copyright_file.is_file():
             raise BundleError(f"package {name} {package.pin.version} brings no copyright file")
         _install(copyright_file, out / f"{name}.copyright")
-        texts.update(re.findall(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9+])", copyright_file.read_text(errors="replace")))
+        texts.update(
+            re.findall(
+                r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9+])",
+                copyright_file.read_text(errors="replace"),
+            )
+        )
         sources.append(f"{name} {package.pin.version}: apt-get source {_source(package)}")
     for text in sorted(texts):
         path = root / "usr/share/common-licenses" / text
@@ -195,7 +202,8 @@ def _licences(packages: Sequence[Package], root: Path, out: Path) -> None:
 
 def _source(package: Package) -> str:
     fields = _run("dpkg-deb", "-f", str(package.path), "Package", "Version", "Source")
-    found = dict(re.findall(r"^(\w+): (.*)$", fields, re.MULTILINE))
+    found: dict[str, str] = dict(re.findall(r"^(\w+): (.*)$", fields, re.MULTILINE))
+    # "Source: glibc (2.41-12)", the version only where it differs; no such field where the name is the same
     source, _, version = found.get("Source", found["Package"]).partition(" ")
     return f"{source}={version.strip('()') or found['Version']}"
 

@@ -15,17 +15,20 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundle.errors import BundleError
 
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 DEBIAN_SUITES = frozenset(
-    "bullseye bookworm trixie forky duke sid oldoldstable oldstable stable testing unstable".split()
+    ("bullseye", "bookworm", "trixie", "forky", "duke", "sid")
+    + ("oldoldstable", "oldstable", "stable", "testing", "unstable")
 )
 _HINT = "give a Debian mirror as DEBIAN_MIRROR=URI, or another CRIU as CRIU=/path/to/criu"
-_ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)")
+_ONE_LINE = re.compile(
+    r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +46,27 @@ class Source:
         return f"deb {f'[{options}] ' if options else ''}{self.uri} {suite} main"
 
 
-def find(environ: Mapping[str, str] = os.environ) -> Source:
-    """The machine's Debian mirror: its own release first, any other Debian suite else.
+def find(environ: Mapping[str, str] = os.environ) -> list[Source]:
+    """The machine's Debian mirrors, the likeliest first; ``DEBIAN_MIRROR`` is asked alone.
+
+    Others name their suites as Debian does (``stable main``), so more than one may be there.
 
     Raises:
-        BundleError: apt is missing, or no source of this machine is a Debian archive.
+        BundleError: apt is missing, or no source of this machine looks like a Debian archive.
     """
     if uri := environ.get("DEBIAN_MIRROR"):
-        return _trusted(Source(uri=uri, suite="", components=("main",)))
+        return [_trusted(Source(uri=uri, suite="", components=("main",)))]
     sources = [source for path in _files(environ) for source in parse(path)]
-    debian = [s for s in sources if "main" in s.components and s.suite in DEBIAN_SUITES]
-    if not debian:
+    found = [s for s in sources if "main" in s.components and s.suite in DEBIAN_SUITES]
+    if not found:
         raise BundleError("this machine's apt configuration names no Debian archive", hint=_HINT)
-    return _trusted(debian[0])
+    found.sort(key=_likeness, reverse=True)
+    return list(dict.fromkeys(_trusted(replace(source, suite="")) for source in found))
+
+
+def _likeness(source: Source) -> tuple[bool, bool]:
+    key = dict(source.options).get("signed-by", "")
+    return "debian-archive" in key, source.uri.rstrip("/").endswith("/debian")
 
 
 def parse(path: Path) -> Iterator[Source]:
@@ -92,7 +103,10 @@ def _one_line(text: str) -> Iterator[Source]:
 def _deb822(text: str) -> Iterator[Source]:
     for stanza in re.split(r"\n\s*\n", text):
         fields = _fields(stanza)
-        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false"):
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in (
+            "no",
+            "false",
+        ):
             continue
         for uri in fields.get("uris", "").split():
             for suite in fields.get("suites", "").split():
@@ -131,9 +145,4 @@ def _trusted(source: Source) -> Source:
     # Without Signed-By apt asks every key of trusted.gpg.d; a slim image has none there.
     if source.options or not DEBIAN_KEYRING.is_file():
         return source
-    return Source(
-        uri=source.uri,
-        suite=source.suite,
-        components=source.components,
-        options=(("signed-by", str(DEBIAN_KEYRING)),),
-    )
+    return replace(source, options=(("signed-by", str(DEBIAN_KEYRING)),))

@@ -45,29 +45,41 @@ Dir::Etc::preferencesparts "/dev/null";
 
 
 class PrivateApt:
-    """apt with its own state under `state`, asking `mirror` for one suite."""
+    """apt with its own state under `state`, asking one of the `mirrors` for one suite."""
 
     def __init__(
-        self, state: Path, *, mirror: Source, suite: str, environ: Mapping[str, str] = os.environ
+        self, state: Path, *, mirrors: Sequence[Source], suite: str, environ: Mapping[str, str] = os.environ
     ) -> None:
-        state = state.absolute()
-        for name in ("lists/partial", "cache/archives/partial"):
-            (state / name).mkdir(parents=True, exist_ok=True)
-        (state / "status").touch()
-        (state / "sources.list").write_text(mirror.line(suite) + "\n")
-        self._conf = state / "apt.conf"
-        self._conf.write_text(_CONF.format(state=state, architecture=ARCHITECTURE))
+        self._state = state.absolute()
+        self._conf = self._state / "apt.conf"
         self._environ = {**environ, "LC_ALL": "C.UTF-8"}
-        self._mirror = mirror
+        self._mirrors = mirrors
+        self._suite = suite
 
     def update(self) -> None:
-        """Fetch the suite's signed package lists.
+        """Fetch the suite's signed package lists from the first mirror that has them.
 
         Raises:
-            BundleError: the mirror does not answer, or its signature is not trusted here.
+            BundleError: no mirror answers, has the suite, or has a signature that is trusted here.
         """
-        # Error-Mode any: apt would else call a mirror that cannot be reached a success.
-        self._run("apt-get", "-q", "-o", "APT::Update::Error-Mode=any", "update")
+        for name in ("lists/partial", "cache/archives/partial"):
+            (self._state / name).mkdir(parents=True, exist_ok=True)
+        (self._state / "status").touch()
+        self._conf.write_text(_CONF.format(state=self._state, architecture=ARCHITECTURE))
+        errors = []
+        for mirror in self._mirrors:
+            (self._state / "sources.list").write_text(mirror.line(self._suite) + "\n")
+            try:
+                # Error-Mode any: apt would else call a mirror that cannot be reached a success.
+                self._run("apt-get", "-q", "-o", "APT::Update::Error-Mode=any", "update")
+                return
+            except BundleError as error:
+                errors.append(f"{mirror.uri}: {error}")
+        raise BundleError(
+            "\n".join([f"no mirror gives the package list of {self._suite}", *errors]),
+            hint="does this machine's own `apt-get update` work? "
+            "An old debian-archive-keyring package does not know newer suites' keys",
+        )
 
     def offers(self, names: Iterable[str]) -> dict[str, list[Pin]]:
         """Every version that the suite has of some packages, newest first."""
@@ -99,14 +111,12 @@ class PrivateApt:
                 full, cwd=cwd, env=self._environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
             )
         except OSError as error:
-            raise BundleError(f"{name} does not run: {error.strerror}", hint="give CRIU=/path/to/criu") from error
+            raise BundleError(
+                f"{name} does not run: {error.strerror}", hint="give CRIU=/path/to/criu"
+            ) from error
         if check and done.returncode != 0:
             said = "\n".join(done.stderr.strip().splitlines()[-5:])
-            raise BundleError(
-                f"{name} {rest[-1]} failed for {self._mirror.uri}:\n{said}",
-                hint="see whether this machine's own `apt-get update` works; behind a new mirror, "
-                "the package debian-archive-keyring may be too old",
-            )
+            raise BundleError(f"{name} failed:\n{said}")
         return done.stdout
 
 
@@ -137,7 +147,9 @@ def fetch(pins: Sequence[Pin], *, cache: Path, apt: Callable[[], PrivateApt], sa
         taken.update((pin.package, pin) for pin in chosen)
         _download([pin for pin in chosen if not _cached(pin, cache)], cache=cache, apt=private, say=say)
     return [
-        Package(pin=taken[pin.package], path=cache / taken[pin.package].filename, tested=taken[pin.package] == pin)
+        Package(
+            pin=taken[pin.package], path=cache / taken[pin.package].filename, tested=taken[pin.package] == pin
+        )
         for pin in pins
     ]
 
