@@ -97,7 +97,7 @@ def log_group_of(client: LambdaClient, function: str) -> str:
     Raises:
         QuickthawError: AWS says no.
     """
-    with _explained(f"function {function}"):
+    with explained(f"function {function}"):
         configuration = client.get_function_configuration(FunctionName=function)
     logging: Any = configuration.get("LoggingConfig") or {}
     name = configuration.get("FunctionName", function)
@@ -110,7 +110,7 @@ def versions_of(client: LambdaClient, function: str, alias: str) -> tuple[str, .
     Raises:
         QuickthawError: AWS says no.
     """
-    with _explained(f"alias {alias} of {function}"):
+    with explained(f"alias {alias} of {function}"):
         found = client.get_alias(FunctionName=function, Name=alias)
     routing: Any = found.get("RoutingConfig") or {}
     return (found["FunctionVersion"], *sorted(routing.get("AdditionalVersionWeights") or ()))
@@ -136,7 +136,7 @@ def read(
         endTime=_milliseconds(selection.end),
         filterPattern=PATTERN,
     )
-    with _explained(f"log group {selection.log_group}"):
+    with explained(f"log group {selection.log_group}"):
         for page in pages:
             events = page.get("events", [])
             for event in events:
@@ -166,7 +166,7 @@ def aggregate(
     ledger = Ledger(selection.name)
     streams = " or ".join(f'@logStream like "[{version}]"' for version in selection.versions)
     versions = f" and ({streams})" if streams else ""
-    with _explained(f"log group {selection.log_group}"):
+    with explained(f"log group {selection.log_group}"):
         rows = list(_query(client, selection, _STARTS.format(versions=versions, limit=_LIMIT), wait))
         boots = list(_query(client, selection, _BOOTS.format(versions=versions), wait))
     if len(rows) >= _LIMIT:
@@ -201,7 +201,7 @@ def clients(region: str | None) -> tuple[CloudWatchLogsClient, LambdaClient]:
     from botocore.config import Config
 
     config = Config(retries={"mode": "adaptive", "max_attempts": 10})
-    with _explained("AWS"):
+    with explained("AWS"):
         session = boto3.session.Session(region_name=region)
         return session.client("logs", config=config), session.client("lambda", config=config)
 
@@ -242,7 +242,7 @@ def _finish(ledger: Ledger, scanner: Scanner | None, selection: Selection) -> No
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def explained(what: str) -> Iterator[None]:
     """Turns botocore's errors into ours, each with what to do."""
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 

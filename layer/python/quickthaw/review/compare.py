@@ -323,7 +323,7 @@ def _saving(old: Group, new: Group, prices: Prices) -> tuple[float | None, Inter
 
 
 def _dollars_per_ms(group: Group, prices: Prices) -> float | None:
-    """What one more billed ms costs a million starts; None where dollars are not the mean times a constant."""
+    """What one more billed ms costs a million starts; None where it is no constant."""
     if (
         len(group.memory_mb) != 1
         or group.cost.basis != "as logged"

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
 
+from ..runtime.metrics import OFF
 from .scan import KINDS, Entry, Kind, Problem
 from .tally import Tally
 
@@ -167,6 +168,8 @@ class Ledger:
         if boot is not None:
             self.engines[boot.engine] += 1
             if boot.engine == "cold":
+                if boot.reason == OFF:  # a wish, not a fallback
+                    return
                 reason = boot.reason or "no reason given"
                 known = len(self.fallbacks) < _REASONS or reason in self.fallbacks
                 self.fallbacks[reason if known else "other reasons"] += 1

@@ -137,6 +137,8 @@ def _strips(result: Comparison) -> str:
         )
         cells: dict[int, int] = {}
         for value, count in tally.counts():
+            if value > scale.high:
+                break
             cell = round(scale.x(value))
             cells[cell] = cells.get(cell, 0) + count
         most = max(cells.values())
@@ -159,9 +161,9 @@ class _Scale:
         low = min(t.minimum for t in tallies)
         full = max(t.maximum for t in tallies)
         usual = max(t.quantile(0.99) for t in tallies)
-        self.cut = full > low + 3 * (usual - low) and usual > low
+        self.log = full > 20 * max(low, 1.0)
+        self.cut = not self.log and full > low + 3 * (usual - low) and usual > low
         high = usual if self.cut else full
-        self.log = high > 20 * max(low, 1.0)
         if self.log:
             self.low, self.high = max(low, 1.0) / 1.15, high * 1.15
         else:

@@ -66,7 +66,7 @@ def verdict(result: Comparison) -> str:
     change = f"{ms(mean.old)} → {ms(mean.new)} ms ({percent(mean.ratio)})"
     interval = f"95 % interval {span(mean.absolute_interval)} ms"
     if result.verdict == "undecided":
-        return f"Undecided: mean billed {change}, {interval} of the difference."
+        return f"Undecided: mean billed {change}; the difference may be {span(mean.absolute_interval)} ms."
     if (mean.absolute < 0) != (result.verdict == "cheaper"):  # SnapStart's charge, or another memory size
         return f"NEW is {result.verdict} in dollars, though not in milliseconds: mean billed {change}."
     return f"NEW is {result.verdict}: mean billed {change}, {interval}."
