@@ -1,0 +1,116 @@
+/* Gives the open files their descriptor numbers, then what belongs to numbers: epoll lists and locks. */
+#include "thaw.h"
+
+#define EPOLL_CTL_ADD 1
+#define LOCK_POSIX 1
+#define LOCK_FLOCK 2
+#define LOCK_OFD 1024
+#define LOCK_SH 1
+#define LOCK_EX 2
+#define LOCK_NB 4
+
+struct epoll_event { /* packed on x86-64 */
+	uint32_t events;
+	uint64_t data;
+} __attribute__((packed));
+
+struct flock {
+	int16_t type, whence;
+	int32_t pad;
+	int64_t start, size;
+	int32_t pid, pad2;
+};
+
+static void place(int from, uint32_t number, bool cloexec)
+{
+	long result = SYS(dup3, from, number, cloexec ? O_CLOEXEC : 0);
+
+	if (result < 0)
+		decline("no descriptor %u: %e", (unsigned long)number, result);
+}
+
+static void add_watches(void)
+{
+	const struct plan_watch *watches = ROWS(plan_watch, TABLE_WATCHES);
+
+	for (uint32_t at = 0; at < COUNT(TABLE_WATCHES); at++) {
+		struct epoll_event event = { .events = watches[at].events, .data = watches[at].data };
+		long result = SYS(epoll_ctl, watches[at].epoll, EPOLL_CTL_ADD, watches[at].fd, &event);
+
+		if (result < 0)
+			decline("epoll cannot watch descriptor %u: %e", (unsigned long)watches[at].fd, result);
+	}
+}
+
+static void take_locks(void)
+{
+	const struct plan_lock *locks = ROWS(plan_lock, TABLE_LOCKS);
+
+	for (uint32_t at = 0; at < COUNT(TABLE_LOCKS); at++) {
+		const struct plan_lock *lock = &locks[at];
+		struct flock range = {
+			.type = (int16_t)lock->type, .start = (int64_t)lock->start, .size = (int64_t)lock->size
+		};
+		long result = -EINVAL;
+
+		if (lock->kind == LOCK_FLOCK)
+			result = SYS(flock, lock->fd, (lock->type ? LOCK_EX : LOCK_SH) | LOCK_NB);
+		else if (lock->kind == LOCK_POSIX)
+			result = SYS(fcntl, lock->fd, F_SETLK, &range);
+		else if (lock->kind == LOCK_OFD)
+			result = SYS(fcntl, lock->fd, F_OFD_SETLK, &range);
+		if (result < 0)
+			decline("cannot lock descriptor %u again: %e", (unsigned long)lock->fd, result);
+	}
+}
+
+static long number_of(const char *text)
+{
+	long value = 0;
+
+	if (!text || !*text)
+		return -1;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9' || value > 0xffff)
+			return -1;
+		value = value * 10 + *text - '0';
+	}
+	return value;
+}
+
+/*
+ * The telemetry descriptor of this environment becomes the number that the
+ * process knows.  It is moved first: its own number may belong to the process.
+ */
+static void place_own(void)
+{
+	const struct plan_header *plan = thaw.plan;
+	long telemetry = number_of(thaw.telemetry), null = -1;
+
+	if (telemetry > 2 && SYS(dup3, telemetry, plan->telemetry_fd, 0) >= 0) {
+		SYS(close, telemetry);
+	} else {
+		thaw.telemetry = NULL;
+		null = SYS(open, "/dev/null", O_RDWR | O_CLOEXEC);
+		if (null < 0)
+			decline("cannot open /dev/null: %e", null);
+		place((int)null, plan->telemetry_fd, false);
+		SYS(close, null);
+	}
+	place((int)plan->telemetry_fd, plan->woke_fd, false);
+	place(thaw.thaw_read, plan->thaw_fd, false);
+	SYS(close, thaw.thaw_read);
+}
+
+void fds_place(void)
+{
+	const struct plan_fd *fds = ROWS(plan_fd, TABLE_FDS);
+
+	place_own();
+	for (uint32_t at = 0; at < COUNT(TABLE_FDS); at++)
+		place((int)(thaw.plan->scratch_fd + fds[at].object), fds[at].fd, fds[at].cloexec);
+	for (uint32_t at = 0; at < COUNT(TABLE_OBJECTS); at++)
+		SYS(close, thaw.plan->scratch_fd + at);
+	add_watches();
+	take_locks();
+}

@@ -1,0 +1,102 @@
+/*
+ * The files that the process maps, and our pages files: opened once, compared
+ * with what the plan says, and kept open until they are mapped.
+ *
+ * Size and modification time usually settle it.  A layer is unpacked anew on
+ * every host, so a different time is no answer; then two samples are read (the
+ * build-id, else both ends of the file).
+ */
+#include "thaw.h"
+
+static uint8_t sample_bytes[PAGE];
+
+static bool sample_fits(long fd, const struct plan_sample *sample)
+{
+	long got;
+
+	if (!sample->size)
+		return true;
+	got = SYS(pread64, fd, sample_bytes, sample->size, sample->offset);
+	thaw.bytes_read += sample->size;
+	return got == (long)sample->size && xxh32(sample_bytes, sample->size) == sample->checksum;
+}
+
+static long open_file(const char *path, struct sys_stat *status)
+{
+	/* O_NONBLOCK: a FIFO in the place of a file must not hold us up. */
+	long fd = SYS(open, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), result;
+
+	if (fd < 0)
+		decline("cannot open %s: %e", path, fd);
+	result = SYS(fstat, fd, status);
+	if (result < 0 || (status->mode & S_IFMT) != S_IFREG)
+		decline("%s is no regular file", path);
+	return fd;
+}
+
+void files_open(void)
+{
+	const struct plan_file *files = ROWS(plan_file, TABLE_FILES);
+
+	for (uint32_t at = 0; at < COUNT(TABLE_FILES); at++) {
+		const struct plan_file *file = &files[at];
+		const char *path = PIECE(file->path);
+		struct sys_stat status;
+		long fd = open_file(path, &status);
+
+		if ((uint64_t)status.size != file->size)
+			decline("%s has %u bytes, %u when it was frozen", path, (unsigned long)status.size, file->size);
+		if (status.mtime.seconds * 1000000000L + status.mtime.nanoseconds != file->mtime_ns &&
+		    !(sample_fits(fd, &file->sample[0]) && sample_fits(fd, &file->sample[1])))
+			decline("%s is not the file that was mapped when the function was frozen", path);
+		thaw.files[at] = (int)fd;
+	}
+}
+
+void files_close(void)
+{
+	for (uint32_t at = 0; at < COUNT(TABLE_FILES); at++)
+		SYS(close, thaw.files[at]);
+	if (thaw.raw_fd > 0)
+		SYS(close, thaw.raw_fd);
+}
+
+static int open_pages(const char *name, uint64_t size)
+{
+	struct plan_pages_header header;
+	struct sys_stat status;
+	char path[4096];
+	long fd, got;
+
+	if (!size)
+		return -1;
+	format_to(path, sizeof(path), "%s/native/%s", thaw.snapshot, name);
+	fd = open_file(path, &status);
+	if ((uint64_t)status.size != size)
+		decline("%s has %u bytes, not %u", path, (unsigned long)status.size, size);
+	got = SYS(pread64, fd, &header, sizeof(header), 0);
+	if (got != (long)sizeof(header) || header.magic != PAGES_MAGIC || header.tag != thaw.plan->tag ||
+	    header.size != size)
+		decline("%s does not belong to this plan", path);
+	return (int)fd;
+}
+
+/* The packed pages are wanted whole and soon: let the kernel read ahead while we check and map. */
+void pages_open(void)
+{
+	uint64_t size = thaw.plan->packed_size;
+	long result;
+
+	thaw.packed_fd = open_pages("pages.lz4", size);
+	thaw.raw_fd = open_pages("pages.raw", thaw.plan->raw_size);
+	if (!size)
+		return;
+	SYS(readahead, thaw.packed_fd, 0, size);
+	result = SYS(mmap, thaw.area + AREA_PACKED, size, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE,
+		     thaw.packed_fd, 0);
+	if (result != (long)(thaw.area + AREA_PACKED))
+		decline("cannot map pages.lz4: %e", result);
+	SYS(close, thaw.packed_fd);
+	thaw.packed = (const uint8_t *)(thaw.area + AREA_PACKED);
+	thaw.bytes_read += size;
+}

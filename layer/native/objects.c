@@ -1,0 +1,239 @@
+/*
+ * The open files of the process, made again before anything is given up and
+ * kept at high descriptor numbers (scratch_fd and up) until fds.c places them.
+ */
+#include "thaw.h"
+
+#define AF_UNIX 1
+#define SOL_SOCKET 1
+#define SO_SNDBUF 7
+#define MFD_CLOEXEC 1U
+#define MFD_ALLOW_SEALING 2U
+#define PACKET_HEAD sizeof(uint32_t)
+
+/* Moves a descriptor to its slot; closed on exec, so that a decline leaves nothing behind. */
+int scratch(int fd, uint32_t slot)
+{
+	int number = (int)(thaw.plan->scratch_fd + slot);
+	long result;
+
+	if (fd == number)
+		return fd;
+	result = SYS(dup3, fd, number, O_CLOEXEC);
+	if (result < 0)
+		decline("no descriptor %d: %e", (long)number, result);
+	SYS(close, fd);
+	return number;
+}
+
+static void write_all(int fd, const uint8_t *data, uint64_t size, const char *what)
+{
+	while (size) {
+		long put = SYS(write, fd, data, size);
+
+		if (put <= 0)
+			decline("cannot fill %s: %e", what, put);
+		data += put;
+		size -= (uint64_t)put;
+	}
+}
+
+static void seek(int fd, uint64_t position, const char *what)
+{
+	long result = position ? SYS(lseek, fd, position, SEEK_SET) : 0;
+
+	if (result < 0)
+		decline("cannot seek in %s: %e", what, result);
+}
+
+static void set_flags(int fd, uint32_t flags)
+{
+	long result = flags ? SYS(fcntl, fd, F_SETFL, flags) : 0;
+
+	if (result < 0)
+		decline("descriptor flags %x: %e", (unsigned long)flags, result);
+}
+
+static int checked(long fd, const char *what)
+{
+	if (fd < 0)
+		decline("cannot make %s again: %e", what, fd);
+	return (int)fd;
+}
+
+static int make_file(const struct plan_object *object, uint32_t slot)
+{
+	const char *path = PIECE(object->path);
+	int fd = scratch(checked(SYS(open, path, object->flags | O_CLOEXEC | O_NONBLOCK), path), slot);
+
+	if (!(object->flags & O_NONBLOCK))
+		SYS(fcntl, fd, F_SETFL, object->flags);
+	seek(fd, object->a, path);
+	return fd;
+}
+
+static void make_pipe(const struct plan_object *object, uint32_t slot)
+{
+	int ends[2];
+	long capacity;
+
+	checked(SYS(pipe2, ends, O_CLOEXEC), "a pipe");
+	ends[0] = scratch(ends[0], slot);
+	ends[1] = scratch(ends[1], slot + 1);
+	capacity = SYS(fcntl, ends[1], F_GETPIPE_SZ);
+	/* Another size is wanted for its data only; a refusal then shows in write_all(). */
+	if (object->a && (uint64_t)capacity != object->a)
+		SYS(fcntl, ends[1], F_SETPIPE_SZ, object->a);
+	set_flags(ends[1], O_NONBLOCK);
+	write_all(ends[1], PIECE(object->data), object->data.size, "a pipe");
+	SYS(fcntl, ends[1], F_SETFL, object[1].flags);
+	set_flags(ends[0], object->flags);
+}
+
+/* Unread packets: each behind its length, written at the peer. */
+static void fill_socket(int peer, struct plan_piece packets)
+{
+	const uint8_t *at = PIECE(packets), *end = at + packets.size;
+
+	while ((size_t)(end - at) >= PACKET_HEAD) {
+		uint32_t size;
+
+		__builtin_memcpy(&size, at, PACKET_HEAD);
+		at += PACKET_HEAD;
+		if (size > (size_t)(end - at))
+			decline("a socket's unread data are damaged");
+		write_all(peer, at, size, "a socket");
+		at += size;
+	}
+}
+
+static void shut(int fd, uint64_t how)
+{
+	if (how)
+		SYS(shutdown, fd, how - 1); /* CRIU counts SHUT_RD from 1 */
+}
+
+static void make_pair(const struct plan_object *object, uint32_t slot)
+{
+	int ends[2];
+
+	checked(SYS(socketpair, AF_UNIX, object->a | O_CLOEXEC | O_NONBLOCK, 0, ends), "a socket pair");
+	ends[0] = scratch(ends[0], slot);
+	ends[1] = scratch(ends[1], slot + 1);
+	fill_socket(ends[1], object->data);
+	fill_socket(ends[0], object[1].data);
+	shut(ends[0], object->b);
+	shut(ends[1], object[1].b);
+	SYS(fcntl, ends[0], F_SETFL, object->flags | O_RDWR);
+	SYS(fcntl, ends[1], F_SETFL, object[1].flags | O_RDWR);
+}
+
+static void set_timer(int fd, const struct plan_object *object)
+{
+	struct sys_timespec spec[2] = { /* struct itimerspec: interval, value */
+		{ (int64_t)(object->c / 1000000000UL), (int64_t)(object->c % 1000000000UL) },
+		{ (int64_t)(object->b / 1000000000UL), (int64_t)(object->b % 1000000000UL) },
+	};
+	long result;
+
+	if (object->d && !object->b)
+		spec[1].nanoseconds = 1; /* expired and not yet read: expire at once */
+	result = SYS(timerfd_settime, fd, 0, spec, NULL);
+	if (result < 0)
+		decline("cannot set a timerfd: %e", result);
+}
+
+static int make_memfd(const struct plan_object *object, uint32_t slot)
+{
+	const char *name = PIECE(object->path);
+	int fd = checked(SYS(memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING), "a memfd");
+
+	fd = scratch(fd, slot);
+	write_all(fd, PIECE(object->data), object->data.size, "a memfd");
+	SYS(lseek, fd, 0, SEEK_SET);
+	seek(fd, object->c, "a memfd");
+	if (object->b && SYS(fcntl, fd, F_ADD_SEALS, object->b) < 0)
+		decline("cannot seal a memfd");
+	return fd;
+}
+
+static int make_temporary(const struct plan_object *object, uint32_t slot)
+{
+	int fd = checked(SYS(open, "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, object->b & 07777), "an unlinked file");
+
+	fd = scratch(fd, slot);
+	write_all(fd, PIECE(object->data), object->data.size, "an unlinked file");
+	SYS(lseek, fd, 0, SEEK_SET);
+	seek(fd, object->a, "an unlinked file");
+	SYS(fcntl, fd, F_SETFL, object->flags);
+	return fd;
+}
+
+static void make(const struct plan_object *object, uint32_t slot)
+{
+	uint32_t cloexec = O_CLOEXEC; /* the same bit for every kind of descriptor */
+
+	switch (object->kind) {
+	case OBJECT_HELD:
+		break; /* made with the one before */
+	case OBJECT_INHERITED:
+		scratch(checked(SYS(fcntl, object->a, F_DUPFD_CLOEXEC, 3), "an inherited descriptor"), slot);
+		break;
+	case OBJECT_FILE:
+		make_file(object, slot);
+		break;
+	case OBJECT_PIPE:
+		make_pipe(object, slot);
+		break;
+	case OBJECT_EVENTFD: {
+		int fd = checked(SYS(eventfd2, 0, object->flags | cloexec), "an eventfd");
+
+		fd = scratch(fd, slot);
+		if (object->a)
+			write_all(fd, (const uint8_t *)&object->a, sizeof(object->a), "an eventfd");
+		break;
+	}
+	case OBJECT_EPOLL:
+		scratch(checked(SYS(epoll_create1, cloexec), "an epoll"), slot);
+		break;
+	case OBJECT_SOCKETPAIR:
+		make_pair(object, slot);
+		break;
+	case OBJECT_TIMERFD: {
+		int fd = checked(SYS(timerfd_create, object->a, object->flags | cloexec), "a timerfd");
+
+		set_timer(scratch(fd, slot), object);
+		break;
+	}
+	case OBJECT_SIGNALFD:
+		scratch(checked(SYS(signalfd4, -1, &object->a, 8, object->flags | cloexec), "a signalfd"), slot);
+		break;
+	case OBJECT_MEMFD:
+		make_memfd(object, slot);
+		break;
+	case OBJECT_TMPFILE:
+		make_temporary(object, slot);
+		break;
+	case OBJECT_SOCKET:
+		scratch(checked(SYS(socket, object->a, object->b | object->flags | cloexec, object->c), "a socket"), slot);
+		break;
+	case OBJECT_FIFO: {
+		/* Opened for both ends first, which never blocks; the data go in before the real end is opened. */
+		const char *path = PIECE(object->path);
+		int both = checked(SYS(open, path, O_RDWR | O_NONBLOCK | O_CLOEXEC), path);
+
+		write_all(both, PIECE(object->data), object->data.size, path);
+		make_file(object, slot);
+		SYS(close, both);
+		break;
+	}
+	}
+}
+
+void objects_make(void)
+{
+	const struct plan_object *objects = ROWS(plan_object, TABLE_OBJECTS);
+
+	for (uint32_t at = 0; at < COUNT(TABLE_OBJECTS); at++)
+		make(&objects[at], at);
+}

@@ -1,0 +1,137 @@
+/*
+ * What to thaw, and what to start instead.
+ *
+ * Two ways in: `thaw SNAPSHOT COMMAND...` tries SNAPSHOT and else starts
+ * COMMAND.  Under any other name the program is Lambda's exec wrapper, called
+ * with the runtime's own command line: the snapshot is QUICKTHAW_SNAPSHOT, and
+ * what it starts instead is `<its own directory>/bootstrap-python` with that
+ * command line, or the command line itself where that file is missing.
+ */
+#include "thaw.h"
+
+#define DEFAULT_SNAPSHOT "/opt/snapshot"
+#define SECOND "bootstrap-python"
+
+static char second_path[512];
+
+static const char *value_of(const char *entry, const char *name)
+{
+	while (*name && *entry == *name)
+		entry++, name++;
+	return !*name && *entry == '=' ? entry + 1 : NULL;
+}
+
+static bool word_is(const char *word, const char *name)
+{
+	while (*name && *word == *name)
+		word++, name++;
+	return !*name && (*word == ',' || *word == 0);
+}
+
+static void read_switches(const char *words)
+{
+	struct options *options = &thaw.options;
+
+	while (*words) {
+		if (word_is(words, "random"))
+			options->random = true;
+		else if (word_is(words, "hold"))
+			options->hold = true;
+		else if (word_is(words, "proxy"))
+			options->proxy = true;
+		else if (word_is(words, "park"))
+			options->park = true;
+		else if (word_is(words, "nopopulate"))
+			options->no_populate = true;
+		else if (word_is(words, "nohuge"))
+			options->no_huge = true;
+		else if (word_is(words, "nommmap"))
+			options->no_mm_map = true;
+		else if (*words >= '1' && *words <= '9')
+			options->workers = (uint32_t)(*words - '0');
+		while (*words && *words != ',')
+			words++;
+		words += *words == ',';
+	}
+}
+
+static const char *base_name(const char *path)
+{
+	const char *base = path;
+
+	for (; *path; path++)
+		if (*path == '/')
+			base = path + 1;
+	return base;
+}
+
+/* Reads and removes what start_again() added, always the last entry. */
+static void take_tries(char **environ)
+{
+	const char *value;
+	size_t count = 0;
+
+	while (environ[count])
+		count++;
+	if (!count || !(value = value_of(environ[count - 1], TRY_VARIABLE)))
+		return;
+	environ[count - 1] = NULL;
+	for (; *value >= '0' && *value <= '9'; value++)
+		thaw.tries = thaw.tries * 10 + (uint32_t)(*value - '0');
+}
+
+/* True when a thaw is wanted; otherwise thaw.fallback is to be started without a reason. */
+bool options_read(int argc, char **argv, char **environ)
+{
+	const char *engine = "auto", *name = base_name(argv[0]), *value;
+	bool declined = false, several = false;
+
+	thaw.environ = environ;
+	thaw.arguments = argv;
+	thaw.snapshot = DEFAULT_SNAPSHOT;
+	take_tries(environ);
+	for (char **entry = environ; *entry; entry++) {
+		if ((value = value_of(*entry, "QUICKTHAW_ENGINE")) && *value)
+			engine = value;
+		else if ((value = value_of(*entry, "QUICKTHAW_SNAPSHOT")) && *value)
+			thaw.snapshot = value;
+		else if ((value = value_of(*entry, "QUICKTHAW_NATIVE")))
+			read_switches(value);
+		else if ((value = value_of(*entry, "_LAMBDA_TELEMETRY_LOG_FD")))
+			thaw.telemetry = value;
+		else if (value_of(*entry, "QUICKTHAW_DECLINED"))
+			declined = true;
+		else if (value_of(*entry, "AWS_LAMBDA_MAX_CONCURRENCY"))
+			several = true;
+	}
+	if (text_equal(name, "thaw")) {
+		if (argc < 3) {
+			static const char usage[] = "usage: thaw SNAPSHOT COMMAND...\n";
+
+			SYS(write, STDERR, usage, sizeof(usage) - 1);
+			SYS(exit_group, 2);
+		}
+		thaw.snapshot = argv[1];
+		thaw.fallback = argv + 2;
+	} else {
+		size_t directory = (size_t)(name - argv[0]);
+
+		if (argc < 2)
+			SYS(exit_group, 2);
+		thaw.fallback = argv + 1;
+		if (directory + sizeof(SECOND) <= sizeof(second_path)) {
+			__builtin_memcpy(second_path, argv[0], directory);
+			__builtin_memcpy(second_path + directory, SECOND, sizeof(SECOND));
+			if (SYS(access, second_path, 1 /* X_OK */) == 0) {
+				thaw.program = argv[0]; /* start_again() needs it */
+				argv[0] = second_path;
+				thaw.fallback = argv;
+			}
+		}
+	}
+	if (declined) /* we have been here before */
+		return false;
+	if (several)
+		decline("AWS_LAMBDA_MAX_CONCURRENCY wants several processes; a snapshot is one");
+	return text_equal(engine, "auto") || text_equal(engine, "native");
+}

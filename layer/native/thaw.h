@@ -1,0 +1,171 @@
+/*
+ * The restorer's state and its steps, in the order in which main.c takes them.
+ *
+ * One rule shapes everything here: until the last instruction before the
+ * frozen process runs, any failure ends in decline(), which execs the next
+ * thing (the Python bootstrap, or the runtime's own command).  That works even
+ * when our own address space is half replaced, because exec replaces it whole
+ * and everything exec needs lies in `area`, which no plan may touch.
+ */
+#ifndef THAW_H
+#define THAW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan.h"
+#include "sys.h"
+
+/* Our part of the address space, relative to plan_header.area. */
+#define AREA_IMAGE 0x0UL
+#define AREA_VAULT 0x1000000UL   /* argv and environment */
+#define AREA_STACK 0x2000000UL   /* of the leader */
+#define AREA_WORKERS 0x3000000UL /* stacks and buffers of the decoders */
+#define AREA_CELLS 0x4000000UL   /* stack and frame of each restored thread */
+#define AREA_TEXT 0x6000000UL    /* the wake context being written */
+#define AREA_VDSO 0x10000000UL   /* this kernel's vdso, parked */
+#define AREA_PLAN 0x20000000UL
+
+#define STACK_SIZE 0x10000UL
+#define MAX_RANGES 64
+#define MAX_FILES 700
+#define MAX_WORKERS 4
+#define BLOCK_MAX 0x40000UL
+#define FRAME_SIZE 2048U
+#define ADDRESS_LIMIT 0x7ffffffff000UL
+
+enum phase { PHASE_CHECK, PHASE_MAP, PHASE_FILL, PHASE_FINISH, PHASE_COUNT };
+
+struct range {
+	uint64_t start, end;
+	bool vdso, vvar;
+};
+
+struct options { /* QUICKTHAW_NATIVE=word,word: switches for learn and for tests */
+	bool random;      /* MADV_RANDOM on every file mapping */
+	bool hold;        /* stop (SIGSTOP) before the frozen process runs */
+	bool proxy;       /* do not move the vdso, even when it is identical */
+	bool park;        /* pretend that the vdso cannot be moved at all */
+	bool no_populate; /* no MADV_POPULATE_WRITE */
+	bool no_huge;     /* no MADV_HUGEPAGE */
+	bool no_mm_map;   /* pretend that PR_SET_MM_MAP is refused */
+	uint32_t workers; /* decoders; 0: one for each CPU */
+};
+
+#define TRY_VARIABLE "QUICKTHAW_TRY"
+
+struct thaw {
+	const char *snapshot;
+	char **fallback;
+	char **environ;
+	const char *telemetry; /* value of _LAMBDA_TELEMETRY_LOG_FD, or NULL */
+	uint32_t tries;        /* how often start_again() has been used */
+	char **arguments;      /* our own argv, of which the first may have been replaced */
+	char *program;         /* what it was, or NULL */
+	struct options options;
+	const char *step; /* what is being done, for the message of a crash */
+	uint64_t area, area_end;
+	const struct plan_header *plan;
+	const uint8_t *packed;
+	uint64_t bytes_read;
+	uint64_t phase_ns[PHASE_COUNT];
+	uint64_t started_ns, phase_began_ns;
+	uint64_t signal_mask;
+	int packed_fd, raw_fd;
+	int thaw_read, thaw_write;
+	uint32_t range_count;
+	struct range ranges[MAX_RANGES];
+	uint64_t vdso, vdso_end, vvar; /* this kernel's, where they are now */
+	bool vdso_identical;
+	int files[MAX_FILES];
+};
+
+extern struct thaw thaw;
+
+/* A table of the plan: its rows and their number. */
+#define ROWS(type, id) \
+	((const struct type *)((const uint8_t *)thaw.plan + thaw.plan->tables[id].offset))
+#define COUNT(id) (thaw.plan->tables[id].count)
+#define PIECE(piece) ((const void *)((const uint8_t *)thaw.plan + (piece).offset))
+
+/* memory.c, xxh32.c */
+size_t text_length(const char *text);
+bool text_equal(const char *a, const char *b);
+uint32_t xxh32(const void *data, size_t size);
+int LZ4_decompress_safe(const char *source, char *target, int packed, int size);
+
+/* format.c: %s %d %u (unsigned long) %x (unsigned long) %e (negative errno) */
+size_t format(char *out, size_t room, const char *pattern, __builtin_va_list arguments);
+size_t format_to(char *out, size_t room, const char *pattern, ...);
+
+/* decline.c */
+_Noreturn void decline(const char *pattern, ...);
+_Noreturn void start_fallback(const char *reason);
+void start_again(void);
+void catch_crashes(void);
+
+/* relocate.c */
+_Noreturn void relocate(uint64_t area, void (*then)(void));
+
+/* options.c */
+bool options_read(int argc, char **argv, char **environ);
+
+/* plan.c, bounds.c */
+void plan_peek(struct plan_header *header);
+void plan_open(void);
+void plan_check_bounds(void);
+
+/* machine.c */
+void machine_check(void);
+
+/* maps.c */
+void maps_read(void);
+void maps_check_conflicts(void);
+void maps_drop_all(void);
+
+/* files.c */
+void files_open(void);
+void files_close(void);
+void pages_open(void);
+
+/* vdso.c */
+void vdso_park(void);
+void vdso_place(void);
+
+/* vmas.c */
+void vmas_map(void);
+void vmas_protect(void);
+
+/* fill.c */
+void fill(void);
+
+/* objects.c, fds.c */
+void objects_make(void);
+void fds_place(void);
+int scratch(int fd, uint32_t slot);
+
+/* brk.c */
+void memory_map_check(uint64_t heap);
+void memory_map_set(void);
+
+/* process.c */
+void process_set_actions(void);
+void process_set_rest(void);
+
+/* threads.c */
+void threads_start(void);
+void leader_prepare(void);
+_Noreturn void threads_release(void);
+long clone_thread(unsigned long flags, void *stack_top, uint32_t *tid, uint64_t tls, void (*entry)(void *),
+		  void *argument);
+void futex_wait(uint32_t *word, uint32_t while_value);
+void futex_wake(uint32_t *word);
+
+/* context.c */
+void context_prepare(void);
+void context_send(void);
+
+void phase_end(enum phase phase);
+
+#endif
