@@ -93,6 +93,7 @@ class Runtime:
             if call.kind == "next":
                 assert self._process is not None
                 self._process.end_burst()
+                self._process.glance()  # it may crash on the next event, and nobody can be asked then
                 return call.at_s
             if call.kind in ("init error", "restore error"):
                 return init_failed(call)
@@ -101,8 +102,6 @@ class Runtime:
 
     def await_answer(self, request_id: str, deadline_s: float) -> Call | Failure:
         """Wait for the response, or the error, of an invocation."""
-        assert self._process is not None
-        self._process.glance()  # it may crash, and nobody can be asked then
         while True:
             call = self._call(deadline_s)
             if isinstance(call, Failure) or call.request_id == request_id:
