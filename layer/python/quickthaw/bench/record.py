@@ -169,7 +169,7 @@ def load(path: Path) -> Bench:
         arms = tuple(_arm_from_json(name, arm) for name, arm in body["arms"].items())
         doubts = tuple(Doubt(**doubt) for doubt in body.get("doubts", ()))
         return Bench(machine=body["machine"], workload=body["workload"], arms=arms, doubts=doubts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{path} is no bench file: {error}", hint="`quickthaw bench` writes them."
         ) from error
