@@ -54,6 +54,23 @@ static void check_cpu(void)
 	demand("xcr0", need->xcr0, leaf1.ecx >> 27 & 1 ? xcr0() : 0);
 }
 
+/*
+ * Makes the descriptor table large enough now.  The kernel waits for an RCU
+ * grace period, 5 to 15 ms, when it grows a table that threads share.
+ */
+static void grow_table(void)
+{
+	long fd = SYS(open, "/dev/null", O_RDONLY | O_CLOEXEC), high;
+
+	if (fd < 0)
+		decline("cannot open /dev/null: %e", fd);
+	high = SYS(fcntl, fd, F_DUPFD_CLOEXEC, thaw.plan->max_fd);
+	if (high < 0)
+		decline("no descriptor %u: %e", (unsigned long)thaw.plan->max_fd, high);
+	SYS(close, high);
+	SYS(close, fd);
+}
+
 void machine_check(void)
 {
 	uint64_t limit[2];
@@ -62,4 +79,5 @@ void machine_check(void)
 	check_cpu();
 	if (result == 0 && thaw.plan->max_fd >= limit[0])
 		decline("descriptor %u is above the limit of %u open files", (unsigned long)thaw.plan->max_fd, limit[0]);
+	grow_table();
 }
