@@ -106,6 +106,6 @@ build/runtime/%/.done: requirements/runtime.txt | $(VENV)/.done
 
 $(STAMPS)/layer: $(LAYER_SOURCES) $(STAMPS)/choice-CRIU | $(STAMPS)/system
 	@echo "setup: the layer in build/layer"
-	@$(MAKE) -C layer build-QuickthawLayer ARTIFACTS_DIR=$(BUILD)/layer CACHE=$(BUILD)/cache \
+	@flock $(STAMPS) $(MAKE) -C layer build-QuickthawLayer ARTIFACTS_DIR=$(BUILD)/layer CACHE=$(BUILD)/cache NATIVE_OUT=$(BUILD)/native \
 	  PYTHON="$(PYTHON)" PYTHONS="$(PYTHONS)" CRIU="$(CRIU)"
 	@touch $@

@@ -34,6 +34,10 @@ TRIPLET = "usr/lib/x86_64-linux-gnu"
 OLDEST = (4, 1)  # CRIU before it cannot read the vdso of kernel 6.12 and newer
 MAX_GLIBC = (2, 34)  # what Amazon Linux 2023 has, hence Lambda for Python >= 3.12
 
+_LIBRARY_HINT = (
+    "add its package to layer/criu/packages.lock, then `make lock`; "
+    "a CRIU given as CRIU=/path needs its libraries on this machine"
+)
 _COMPILE = (
     *("-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-s"),
     # no C library, hence none of what the compiler would want from it
@@ -60,10 +64,7 @@ def from_packages(packages: Sequence[Package], out: Path) -> None:
             _install(loader, criu / "lib" / LOADER, mode=0o755)
             for name, path in needed(binary, loader=loader, library_path=library_path).items():
                 if not path.resolve().is_relative_to(root.resolve()):
-                    raise BundleError(
-                        f"CRIU needs {name}, which none of the locked packages holds",
-                        hint="add its package to layer/criu/packages.lock, then `make lock`",
-                    )
+                    raise BundleError(f"CRIU needs {name}, which is not here", hint=_LIBRARY_HINT)
                 _install(path, criu / "lib" / name)
             _launcher(criu / "criu")
             _licences(packages, root, criu / "licenses")
@@ -78,7 +79,10 @@ def from_program(program: Path, packages: Sequence[Package], out: Path) -> None:
         BundleError: the program is no CRIU of this architecture, or too old.
     """
     if not os.access(program, os.X_OK):
-        raise BundleError(f"CRIU={program} is no program", hint="give the path of an executable criu")
+        raise BundleError(
+            f"CRIU={program} is no program",
+            hint="give the path of an executable criu, or CRIU= for the bundle's own",
+        )
     listed = subprocess.run(["ldd", str(program)], env={"LC_ALL": "C"}, capture_output=True, text=True)
     with _fresh(out / "criu") as criu:
         if listed.returncode != 0:  # static: ldd has nothing to say about it
@@ -118,10 +122,7 @@ def parse_list(text: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for line in text.splitlines():
         if match := re.match(r"\s*(\S+) => not found", line):
-            raise BundleError(
-                f"CRIU needs {match[1]}, which none of the locked packages holds",
-                hint="add its package to layer/criu/packages.lock, then `make lock`",
-            )
+            raise BundleError(f"CRIU needs {match[1]}, which is not here", hint=_LIBRARY_HINT)
         if match := re.match(r"\s*(?:\S+ => )?(/\S+) \(0x", line):
             name = line.split()[0].rpartition("/")[2]
             found[name] = Path(match[1])
@@ -142,7 +143,7 @@ def check_version(criu: Path) -> tuple[int, ...]:
     if version < OLDEST:
         raise BundleError(
             f"CRIU {match[1]} is too old for current kernels",
-            hint=f"give one of {'.'.join(map(str, OLDEST))} or later",
+            hint=f"give one of {'.'.join(map(str, OLDEST))} or later, or CRIU= for the bundle's own",
         )
     return version
 
@@ -210,13 +211,15 @@ def _source(package: Package) -> str:
 
 @contextmanager
 def _fresh(final: Path) -> Iterator[Path]:
-    draft = final.with_name(f".{final.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    draft.chmod(0o755)
-    yield draft
-    shutil.rmtree(final, ignore_errors=True)
-    draft.replace(final)
+    """An empty directory that takes the place of `final` when its block ends well."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent) as scratch:
+        draft, old = Path(scratch) / "new", Path(scratch) / "old"
+        draft.mkdir(mode=0o755)
+        yield draft
+        if final.exists():
+            final.rename(old)
+        draft.rename(final)
 
 
 def _install(source: Path, target: Path, *, mode: int = 0o644) -> None:
