@@ -38,7 +38,7 @@ def document(runs: Sequence[EnvironmentRun]) -> str:
 def table(runs: Sequence[EnvironmentRun]) -> Table:
     """A line for each environment, and the medians when there are several."""
     shown = Table(title=None, show_edge=False, pad_edge=False)
-    shown.add_column("#", justify="right")
+    shown.add_column("#", justify="right", no_wrap=True, min_width=6)
     shown.add_column("engine", no_wrap=True)
     for name in ("init", "first response", "billed", "memory", "read"):
         shown.add_column(name, justify="right", no_wrap=True)

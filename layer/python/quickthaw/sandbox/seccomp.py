@@ -20,6 +20,7 @@ permission.
 from __future__ import annotations
 
 import errno
+import functools
 import tempfile
 from collections.abc import Iterable
 from typing import Any
@@ -96,6 +97,11 @@ def filters(*, allow_list: bool, deny: Iterable[str] = ()) -> list[bytes]:
     Raises:
         Unavailable: libseccomp or its binding is missing.
     """
+    return list(_filters(allow_list, frozenset(deny)))
+
+
+@functools.lru_cache(maxsize=64)  # 4 ms each, and a bench starts hundreds
+def _filters(allow_list: bool, deny: frozenset[str]) -> tuple[bytes, ...]:
     try:
         import pyseccomp  # deferred: it loads libseccomp.so.2, which only the sandbox needs
     except (ImportError, RuntimeError, OSError) as error:
@@ -111,10 +117,10 @@ def filters(*, allow_list: bool, deny: Iterable[str] = ()) -> list[bytes]:
         ]
         rules += [(pyseccomp.ERRNO(errno.ENOSYS), name) for name in FALL_BACK]
         built.append(_bpf(pyseccomp, pyseccomp.ERRNO(errno.EPERM), rules))
-    refusals = _refusals(pyseccomp, frozenset(deny), final=allow_list)
+    refusals = _refusals(pyseccomp, deny, final=allow_list)
     if refusals:
         built.append(_bpf(pyseccomp, pyseccomp.ALLOW, refusals))
-    return built
+    return tuple(built)
 
 
 def _refusals(pyseccomp: Any, deny: frozenset[str], *, final: bool) -> list[tuple[Any, ...]]:
