@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from quickthaw.review.report import Malformed, Report, parse_event, parse_init_text, parse_text
 
 ID = "8f5c4a2e-1b7d-4d3c-9a6e-0f2b4c6d8e10"

@@ -7,7 +7,6 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from quickthaw.review.report import Report, parse_text
 from quickthaw.review.scan import Entry, Scanner
 
@@ -18,9 +17,11 @@ WARM = (
 )
 COLD = WARM + "Init Duration: 816.35 ms\t"
 EVENT = (
-    '{"time":"2026-10-08T07:30:29.470Z","type":"platform.report","record":{"requestId":"%s","metrics":'
+    '{"time":"2026-10-08T07:30:29.470Z","type":"platform.report","record":{"requestId":"'
+    + ID
+    + '","metrics":'
     '{"durationMs":8.8,"billedDurationMs":9,"memorySizeMB":512,"maxMemoryUsedMB":91,"initDurationMs":816.35},'
-    '"status":"success"}}' % ID
+    '"status":"success"}}'
 )
 REPORT = Report(ID, 8.8, 9, 512, 91, 816.35)
 STREAM_A = "2026/10/08/[$LATEST]aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -167,7 +168,7 @@ def test_streams_named_in_prefixes_are_kept_apart_too() -> None:
     "line",
     [
         "INIT_REPORT Init Duration: 10007.33 ms\tPhase: init\tStatus: timeout",
-        '{"type":"platform.initReport","record":{"phase":"init","status":"timeout","metrics":{"durationMs":9999.1}}}',
+        '{"type":"platform.initReport","record":{"phase":"init","status":"timeout","metrics":{}}}',
     ],
 )
 def test_an_init_that_is_run_again_makes_a_cold_start_without_init_duration(line: str) -> None:
@@ -177,7 +178,7 @@ def test_an_init_that_is_run_again_makes_a_cold_start_without_init_duration(line
 
 
 def test_a_successful_init_report_changes_nothing() -> None:
-    line = '{"type":"platform.initReport","record":{"phase":"init","status":"success","metrics":{"durationMs":99}}}'
+    line = '{"type":"platform.initReport","record":{"phase":"init","status":"success"}}'
     assert only(line, WARM) == Entry(parse_text(WARM), "warm")
 
 
@@ -214,8 +215,8 @@ def test_the_fast_way_and_the_long_way_read_the_same(
 ) -> None:
     start = f"\tInit Duration: {init} ms" if init else ""
     text = (
-        f"REPORT RequestId: {ID}{'' if late else start}\tDuration: {duration} ms\tBilled Duration: {billed} ms\t"
-        f"Memory Size: 512 MB\tMax Memory Used: 91 MB{start if late else ''}\t"
+        f"REPORT RequestId: {ID}{'' if late else start}\tDuration: {duration} ms\t"
+        f"Billed Duration: {billed} ms\tMemory Size: 512 MB\tMax Memory Used: 91 MB{start if late else ''}\t"
     )
     metrics = {
         "durationMs": float(duration),

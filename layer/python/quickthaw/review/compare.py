@@ -23,7 +23,7 @@ from typing import Literal
 from .ledger import Account, Ledger
 from .prices import MONTH_S, Prices
 from .rank import RankTest, mann_whitney
-from .resample import Interval, intervals, money_interval
+from .resample import Draws, Interval, resample
 from .scan import KINDS, Kind, Problem
 from .tally import Tally
 
@@ -180,8 +180,11 @@ def compare(
         for ledger, chosen, account in zip((old, new), kinds, accounts, strict=True)
     ]
     a, b = accounts[0].billed, accounts[1].billed
-    differences = {name: _difference(a, b, q) for name, q in FIGURES.items()} if a.n and b.n else {}
-    usd, usd_interval = _saving(groups[0], groups[1], prices)
+    drawn = {name: resample(a, b, q) for name, q in FIGURES.items()}
+    differences = (
+        {name: _difference(a, b, q, drawn[name]) for name, q in FIGURES.items()} if a.n and b.n else {}
+    )
+    usd, usd_interval = _saving(groups[0], groups[1], drawn["mean"], prices)
     decisive = usd_interval or (differences["mean"].absolute_interval if differences else None)
     verdict: Verdict = "undecided"
     if decisive and decisive.high < 0:
@@ -294,32 +297,30 @@ def _cost(account: Account, restored: int, prices: Prices) -> Cost:
     )
 
 
-def _difference(old: Tally, new: Tally, quantile: float | None) -> Difference:
+def _difference(old: Tally, new: Tally, quantile: float | None, drawn: Draws | None) -> Difference:
     a = old.mean if quantile is None else old.quantile(quantile)
     b = new.mean if quantile is None else new.quantile(quantile)
-    absolute, ratio = intervals(old, new, quantile)
     return Difference(
         old=a,
         new=b,
         absolute=b - a,
         ratio=b / a if a else None,
-        absolute_interval=absolute,
-        ratio_interval=ratio,
+        absolute_interval=drawn.difference() if drawn else None,
+        ratio_interval=drawn.ratio() if drawn else None,
     )
 
 
-def _saving(old: Group, new: Group, prices: Prices) -> tuple[float | None, Interval | None]:
+def _saving(
+    old: Group, new: Group, drawn: Draws | None, prices: Prices
+) -> tuple[float | None, Interval | None]:
     a, b = old.cost.usd_per_million, new.cost.usd_per_million
     if a is None or b is None:
         return None, None
-    slopes = [_dollars_per_ms(group, prices) for group in (old, new)]
-    if slopes[0] is None or slopes[1] is None:
+    slopes = _dollars_per_ms(old, prices), _dollars_per_ms(new, prices)
+    if drawn is None or slopes[0] is None or slopes[1] is None:
         return b - a, None
     on_top = [group.cost.restore_usd_per_million or 0.0 for group in (old, new)]
-    interval = money_interval(
-        old.distribution, new.distribution, (slopes[0], on_top[0]), (slopes[1], on_top[1])
-    )
-    return b - a, interval
+    return b - a, drawn.money((slopes[0], on_top[0]), (slopes[1], on_top[1]))
 
 
 def _dollars_per_ms(group: Group, prices: Prices) -> float | None:
