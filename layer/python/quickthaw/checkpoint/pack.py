@@ -107,7 +107,7 @@ def _compress(
         block_size=pages.BLOCK_SIZES[block_size],
         block_linked=False,
         compression_level=level,
-        content_checksum=False,
+        content_checksum=True,
         block_checksum=True,
         auto_flush=True,
     )

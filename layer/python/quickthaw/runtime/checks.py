@@ -3,7 +3,7 @@
 What is checked when:
 - here, before CRIU runs: the manifest's checksum, format, architecture,
   interpreter, CPU features; the size of every file of the snapshot; the
-  checksum of CRIU's small images; the identity of every mapped file;
+  checksum of the small ones (images, kernel cache); the identity of every mapped file;
 - while pages are decoded: each block's checksum (`decode`), the checksum of
   uncompressed pages (`feed`); both before the process may wake.
 """
@@ -55,17 +55,15 @@ def _file_fits(entry: dict[str, object], snapshot: str) -> None:
         size = posix.stat(path).st_size
         if size != entry["size"]:
             raise Declined(f"{path} has {size} bytes, the manifest says {entry['size']}")
-        small = path.endswith(".img") and not is_pages(path)
-        if small and identity.crc32(path) != entry["crc32"]:
+        if not _checked_later(entry["path"]) and identity.crc32(path) != entry["crc32"]:
             raise Declined(f"{path} is damaged: its checksum does not fit")
     except OSError as error:
         raise Declined(f"{path}: {error.strerror}") from error
 
 
-def is_pages(path: str) -> bool:
-    """Whether a file of the snapshot holds page contents, which are checked while they are read."""
-    name = path.rpartition("/")[2]
-    return name.startswith("pages-") or not path.rpartition("/")[0].endswith(names.IMAGES)
+def _checked_later(path: object) -> bool:
+    """Page contents are checked while they are read; the native engine's files are its own business."""
+    return str(path).startswith((f"{names.IMAGES}/pages-", f"{names.NATIVE}/"))
 
 
 def cpu_flags() -> set[str]:

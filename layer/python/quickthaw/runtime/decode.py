@@ -65,16 +65,18 @@ class FrameDecoder:
         """
         source = ctypes.create_string_buffer(self.index.block_size + _SLACK)
         window = memoryview(source).cast("B")
-        wanted, total, number = 15, 0, 0  # the frame header's size; later what liblz4 asks for
+        # Not the file's own header: that one announces a content checksum, see `pages.header`.
+        window[: pages.HEADER_SIZE] = pages.header(
+            self.index.block_size, self.index.content_size, content_checksum=False
+        )
+        posix.lseek(self._fd, pages.HEADER_SIZE, 0)  # SEEK_SET
+        got, total, number = pages.HEADER_SIZE, 0, 0
         target = buffer()
         address = (ctypes.c_char * len(target)).from_buffer(target)
+        wanted = 1
         while wanted:
-            got = posix.readv(self._fd, [window[: min(wanted, len(window))]])
-            if got == 0:
-                raise Declined(f"{self.path} ends inside block {number}")
-            self.bytes_read += got
             used = 0
-            while used < got:
+            while used < got and wanted:
                 produced = ctypes.c_size_t(len(target))
                 consumed = ctypes.c_size_t(got - used)
                 wanted = self._check(
@@ -97,6 +99,11 @@ class FrameDecoder:
                     address = (ctypes.c_char * len(target)).from_buffer(target)
                 elif not consumed.value:
                     raise Declined(f"{self.path}: liblz4 makes no progress at block {number}")
+            if wanted:
+                got = posix.readv(self._fd, [window[: min(wanted, len(window))]])
+                if got == 0:
+                    raise Declined(f"{self.path} ends inside block {number}")
+                self.bytes_read += got
         if total != self.index.content_size:
             raise Declined(f"{self.path} holds {total} bytes of pages, not {self.index.content_size}")
 

@@ -231,6 +231,7 @@ class Restoration:
             self._criu_environ(),
             file_actions=actions,
             setsigdef=[_signal.SIGIO, _signal.SIGPIPE],
+            setpgroup=0,  # its helpers go with it
         )
         posix.close(self._thaw_r)
         posix.close(self._woke_w)
@@ -258,8 +259,11 @@ class Restoration:
             "timings": {},
         }
         data = memoryview(plainjson.dumps(context).encode())
-        while data:
-            data = data[posix.write(self._thaw_w, data) :]
+        try:
+            while data:
+                data = data[posix.write(self._thaw_w, data) :]
+        except BrokenPipeError:
+            raise Declined(f"the process ended {self._end_of_child()} before it woke") from None
         posix.close(self._thaw_w)
         self._thaw_w = -1
 
@@ -273,13 +277,14 @@ class Restoration:
     # --- leaving nothing behind ----------------------------------------------------
 
     def _give_up(self) -> None:
-        if self._criu_pid and not self._criu_done:
-            posix.kill(self._criu_pid, _signal.SIGKILL)
-            while not self._criu_done:
-                if not _readable(self._events_r, 1000):
-                    break
-                posix.read(self._events_r, 65536)
+        """Kills CRIU with its helpers, then the process; the group outlives a CRIU that others killed."""
         if self._criu_pid:
+            try:  # noqa: SIM105 - contextlib is an import that the restore path does not have
+                posix.killpg(self._criu_pid, _signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            while not self._criu_done and _readable(self._events_r, 1000):
+                posix.read(self._events_r, 65536)
             self._kill_child()
         self._clean()
 
