@@ -33,8 +33,8 @@ static void read_switches(const char *words)
 	struct options *options = &thaw.options;
 
 	while (*words) {
-		if (word_is(words, "random"))
-			options->random = true;
+		if (word_is(words, "learn"))
+			options->learn = true;
 		else if (word_is(words, "hold"))
 			options->hold = true;
 		else if (word_is(words, "proxy"))

@@ -43,7 +43,7 @@ struct range {
 };
 
 struct options { /* QUICKTHAW_NATIVE=word,word: switches for learn and for tests */
-	bool random;      /* MADV_RANDOM on every file mapping */
+	bool learn;       /* keep the kernel from mapping more file pages than are touched */
 	bool hold;        /* stop (SIGSTOP) before the frozen process runs */
 	bool proxy;       /* do not move the vdso, even when it is identical */
 	bool park;        /* pretend that the vdso cannot be moved at all */

@@ -2,13 +2,35 @@
 #include "thaw.h"
 
 #define HUGE 0x200000UL
+#define MADV_DONTDUMP 16
+#define SPLITS_MAX 30000UL /* vm.max_map_count is 65530 */
+
+/*
+ * For learn: which pages are touched is read from the page tables, but a fault
+ * on a cached file page maps up to 15 neighbours, within its VMA.  Advice that
+ * means nothing here, given to every other piece, makes the VMAs that small.
+ */
+static void split(const struct plan_map *map, uint64_t piece)
+{
+	for (uint64_t at = piece; at < map->size; at += 2 * piece)
+		SYS(madvise, map->start + at, map->size - at < piece ? map->size - at : piece, MADV_DONTDUMP);
+}
+
+static uint64_t piece_size(void)
+{
+	const struct plan_map *maps = ROWS(plan_map, TABLE_MAPS);
+	uint64_t total = 0;
+
+	for (uint32_t at = 0; at < COUNT(TABLE_MAPS); at++)
+		if (maps[at].file != FILE_NONE)
+			total += maps[at].size;
+	return PAGE_UP(total / SPLITS_MAX + 1);
+}
 
 static void advise(const struct plan_map *map)
 {
 	uint32_t advice = map->advice;
 
-	if (thaw.options.random && map->file != FILE_NONE)
-		advice |= 1U << MADV_RANDOM;
 	/* Advice that this kernel does not know changes speed, not contents; DONTFORK and WIPEONFORK are old. */
 	for (uint32_t bit = 0; advice; bit++, advice >>= 1)
 		if (advice & 1)
@@ -22,6 +44,7 @@ static void advise(const struct plan_map *map)
 void vmas_map(void)
 {
 	const struct plan_map *maps = ROWS(plan_map, TABLE_MAPS);
+	uint64_t piece = thaw.options.learn ? piece_size() : 0;
 
 	for (uint32_t at = 0; at < COUNT(TABLE_MAPS); at++) {
 		const struct plan_map *map = &maps[at];
@@ -30,8 +53,10 @@ void vmas_map(void)
 
 		if (result != (long)map->start)
 			decline("cannot map %u bytes at %x: %e", map->size, map->start, result);
-		if (map->advice || thaw.options.random || thaw.plan->layout == LAYOUT_LZ4)
+		if (map->advice || thaw.plan->layout == LAYOUT_LZ4)
 			advise(map);
+		if (piece && map->file != FILE_NONE)
+			split(map, piece);
 	}
 }
 

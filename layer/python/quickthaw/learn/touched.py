@@ -1,0 +1,46 @@
+"""Which pages a thawed process has touched, read from its pagemap.
+
+The process was thawed in the lazy layout, with every file mapping cut into
+VMAs of a page or a few (the restorer's switch ``learn``), so that a fault maps
+only what was touched: the kernel otherwise maps 15 cached neighbours as well.
+So a page that is present is one that was touched, whatever the page cache
+holds.  (Dropping the files from the cache instead, as one would, fails for
+every library that another process maps.)
+
+The present and swap bits are readable without privileges (only page frame
+numbers are not; Documentation/admin-guide/mm/pagemap.rst), so a process can
+do the same with /proc/self.  Rejected: userfaultfd and clearing of referenced
+bits, which are refused on Lambda.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from quickthaw.names import PAGE_SIZE
+from quickthaw.plan.hot import HotSet
+
+_ENTRY: Final = 8  # bytes for each page
+_PRESENT_OR_SWAPPED: Final = 0xC0  # bits 63 and 62, in the last byte of a little-endian entry
+
+
+def pages(process: str | int, ranges: Iterable[tuple[int, int]]) -> HotSet:
+    """Pages of [start, end) address ranges that are in memory.
+
+    Args:
+        process: a pid, or "self".
+        ranges: the frozen process's own mappings; others are none of a plan's business.
+
+    Raises:
+        OSError: the process has ended or may not be looked at.
+    """
+    found: set[int] = set()
+    with Path(f"/proc/{process}/pagemap").open("rb", buffering=0) as pagemap:
+        for start, end in ranges:
+            pagemap.seek(start // PAGE_SIZE * _ENTRY)
+            flags = pagemap.read((end - start) // PAGE_SIZE * _ENTRY)[_ENTRY - 1 :: _ENTRY]
+            first = start // PAGE_SIZE
+            found.update(first + at for at, flag in enumerate(flags) if flag & _PRESENT_OR_SWAPPED)
+    return HotSet(frozenset(found))
