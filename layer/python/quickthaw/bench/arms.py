@@ -9,7 +9,7 @@ its arm, never a slow sample.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,15 +65,18 @@ def choose(wanted: Sequence[str]) -> tuple[Arm, ...]:
     return tuple(arm for arm in ARMS if not wanted or arm.name in wanted)
 
 
-def missing(arm: Arm, snapshot: Path, manifest: Manifest) -> str | None:
+def missing(arm: Arm, snapshot: Path, manifest: Manifest, layouts: Mapping[str, Path]) -> str | None:
     """Return why this snapshot has nothing for the arm, or None where it has.
 
     Only what the snapshot holds is asked; whether this machine permits the
     thaw shows in the first run.
+
+    Args:
+        layouts: the native layouts that can be had, and the snapshot with each.
     """
     if arm.engine == "criu":
         return _missing_for_criu(arm, snapshot, manifest)
-    if arm.engine == "native" and not (snapshot / names.NATIVE).is_dir():
+    if arm.engine == "native" and arm.mode not in layouts:
         return "the snapshot has no native layout"
     return None
 

@@ -52,6 +52,7 @@ class Order:
         sandbox: "lambda", or "none" for a plain process.
         memory_mb: Lambda's memory setting.
         environ: the function's own variables.
+        layouts: the same snapshot with each native layout that can be had, see `layouts`.
         insist: arms that may not be skipped: the user asked for them by name.
         interleave: False runs the arms one after the other (a soak), without cold starts between.
     """
@@ -68,6 +69,7 @@ class Order:
     sandbox: str = "lambda"
     memory_mb: int = 1769
     environ: Mapping[str, str] = field(default_factory=dict)
+    layouts: Mapping[str, Path] = field(default_factory=dict)
     insist: frozenset[str] = frozenset()
     interleave: bool = True
 
@@ -111,7 +113,7 @@ class _Running:
         self.skipped: dict[str, str] = {}
         self.failed: set[str] = set()
         for arm in order.arms:
-            reason = missing(arm, order.snapshot, self.manifest)
+            reason = missing(arm, order.snapshot, self.manifest, order.layouts)
             if reason is None:
                 self.samples[arm.name] = []
             elif arm.name in order.insist:
@@ -182,9 +184,9 @@ class _Running:
             handler=self.manifest.handler,
             python=order.python,
             layer=order.layer if thaws else None,
-            snapshot=order.snapshot if thaws else None,
+            snapshot=self._snapshot_of(arm) if thaws else None,
             engine=arm.engine if thaws else "auto",
-            mode=arm.mode,
+            mode=arm.mode if arm.engine == "criu" else None,  # native's mode is its snapshot's layout
             sandbox="none" if order.sandbox == "none" else "lambda",
             memory_mb=order.memory_mb,
             env={**order.environ, **SHARED_CREDENTIALS},
@@ -192,6 +194,11 @@ class _Running:
         )
         order.disk.prepare()
         return run_environment(spec, [text for _, text in order.events])
+
+    def _snapshot_of(self, arm: Arm) -> Path:
+        if arm.engine == "native" and arm.mode is not None:
+            return self.order.layouts[arm.mode]
+        return self.order.snapshot
 
     def _sample(self, arm: Arm, run: EnvironmentRun) -> Sample:
         thaw = run.thaw or {}

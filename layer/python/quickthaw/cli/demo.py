@@ -21,7 +21,7 @@ def command(
     out: Annotated[Path, typer.Option("--out", help="Directory for bench.json and the pictures.")] = Path(
         "build/demo"
     ),
-    count: Annotated[int, typer.Option("-n", min=1, help="Counted runs of each arm.")] = 5,
+    count: Annotated[int, typer.Option("-n", min=1, help="Counted runs of each arm.")] = 7,
     arm: Annotated[list[str] | None, typer.Option("--arm", help="Arm to measure (repeatable). [all]")] = None,
     disk_state: Annotated[
         str,
