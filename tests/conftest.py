@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from quickthaw.checkpoint.run import CheckpointOrder, checkpoint
 from quickthaw.emulator.site import runtime_site
 

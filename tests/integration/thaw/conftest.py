@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from quickthaw.emulator.run import EnvironmentRun, FunctionSpec, run_environment
 
 VICTIM = Path(__file__).resolve().parents[2] / "victims" / "small"
@@ -20,11 +19,15 @@ Thaw = Callable[..., EnvironmentRun]
 def thaw(needs_root: None, layer: Path, python: Path) -> Thaw:
     """Starts one environment from a snapshot: thaw(snapshot, mode=..., event=..., **more of FunctionSpec)."""
 
-    def start(snapshot: Path | None, *, mode: str | None = None, event: Any = None, **more: Any) -> EnvironmentRun:
+    def start(
+        snapshot: Path | None, *, mode: str | None = None, event: Any = None, **more: Any
+    ) -> EnvironmentRun:
         settings = {"task": VICTIM, "python": python, "engine": "criu" if snapshot else "off", **more}
         spec = FunctionSpec(handler="app.handler", layer=layer, snapshot=snapshot, mode=mode, **settings)
         event = {"numbers": [4, 5]} if event is None else event
-        return run_environment(spec, [json.dumps(event).encode(), json.dumps({**event, "settle": True}).encode()])
+        return run_environment(
+            spec, [json.dumps(event).encode(), json.dumps({**event, "settle": True}).encode()]
+        )
 
     return start
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from quickthaw import names
 from quickthaw.snapshot import manifest
 from quickthaw.snapshot.pages import RAW_BIT, read_index
+
 from tests.integration.thaw.conftest import VICTIM, Thaw, assert_cold
 
 PAGES = "images/pages-1.comp.img"
@@ -141,7 +141,9 @@ def build_library(task: Path, answer: int) -> None:
     )
 
 
-def test_a_mapped_library_that_changed_is_noticed(library_task: Path, tmp_path: Path, freeze, thaw: Thaw) -> None:
+def test_a_mapped_library_that_changed_is_noticed(
+    library_task: Path, tmp_path: Path, freeze, thaw: Thaw
+) -> None:
     snapshot = freeze(library_task, tmp_path / "snapshot")
     assert thaw(snapshot, task=library_task).engine == "criu"
     build_library(library_task, 2)
@@ -227,7 +229,9 @@ def test_an_after_restore_hook_that_fails_is_a_cold_start(tmp_path: Path, freeze
     task = tmp_path / "task"
     shutil.copytree(VICTIM, task)
     with (task / "app.py").open("a") as app:
-        app.write("\n\n@snapshot_restore_py.register_after_restore\ndef bad():\n    raise ValueError('no luck')\n")
+        app.write(
+            "\n\n@snapshot_restore_py.register_after_restore\ndef bad():\n    raise ValueError('no luck')\n"
+        )
     snapshot = freeze(task, tmp_path / "snapshot")
     assert_cold(thaw(snapshot, task=task), "hooks: ValueError: no luck")
 

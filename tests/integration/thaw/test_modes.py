@@ -7,9 +7,9 @@ from pathlib import Path
 
 import lz4.frame
 import pytest
-
 from quickthaw import names
 from quickthaw.emulator.site import runtime_site
+
 from tests.integration.thaw.conftest import VICTIM, Thaw, bootstrap_lines
 
 SAME = ("sum",)
@@ -76,7 +76,11 @@ def test_the_lz4_program_gives_back_the_dumped_pages(small: Path, tmp_path: Path
 
 def test_the_frame_is_one_that_any_lz4_reader_takes(small: Path) -> None:
     info = lz4.frame.get_frame_info((small / "images" / "pages-1.comp.img").read_bytes()[:19])
-    assert (info["block_size"], info["block_linked"], info["block_checksum"]) == (names.BLOCK_SIZE, False, True)
+    assert (info["block_size"], info["block_linked"], info["block_checksum"]) == (
+        names.BLOCK_SIZE,
+        False,
+        True,
+    )
     assert info["content_size"] == (small / "images" / "pages-1.img").stat().st_size
 
 

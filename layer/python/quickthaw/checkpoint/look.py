@@ -76,7 +76,7 @@ def look(snapshot: Path) -> Seen:
         kind = _kind(vma)
         counts[kind] += 1
         sizes[kind] += vma.end - vma.start
-    findings = verify.verify(snapshot, mapped=False)
+    findings = verify.verify(snapshot)
     return Seen(
         snapshot=str(snapshot),
         id=found.id,

@@ -131,13 +131,13 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         raise UsageError(
             f"{order.task} is no directory", hint="--task names the directory with the handler's module."
         )
-    on_progress("cold start, to know what a thaw saves", None)
-    cold = _cold_init(order)
     with replacing(order.out) as fresh:
         images = fresh / names.IMAGES
         images.mkdir(mode=0o700)
         os.chown(images, names.LAMBDA_UID, names.LAMBDA_GID)
         frozen = _freeze_and_dump(order, images, on_progress)
+        on_progress("cold start, to know what a thaw saves", None)
+        cold = _cold_init(order)
         begin = time.monotonic()
         _take_over(images)
         packed = pack.pack(
@@ -175,9 +175,12 @@ def _cold_init(order: CheckpointOrder) -> float:
         runtime=order.runtime,
         env=order.environ,
     )
-    run = emulator.run_environment(spec, [text.encode() for _, text in order.events[:1]])
+    # The answer does not matter here, only that the function gets as far as asking for an event.
+    event = order.events[0][1] if order.events else "{}"
+    run = emulator.run_environment(spec, [event.encode()])
     if run.init_s is None:
-        raise FunctionFailed(f"{order.handler} does not start: {' '.join(run.log)[-2000:]}")
+        said = "\n".join(run.log)[-2000:]
+        raise FunctionFailed(f"{order.handler} can be frozen, but does not start on the runtime:\n{said}")
     return run.init_s
 
 

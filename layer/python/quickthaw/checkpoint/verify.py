@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,13 @@ import lz4.frame
 from quickthaw import names
 from quickthaw.errors import BadSnapshot
 from quickthaw.runtime import checks
+from quickthaw.sandbox.layout import inner_python, layout
+from quickthaw.sandbox.process import start
+from quickthaw.sandbox.spec import SandboxSpec
 from quickthaw.snapshot import identity, manifest
 from quickthaw.snapshot.pages import read_index
+
+_WAIT_FD = 3  # of the process that holds the file system open
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +41,14 @@ class Finding:
 
 
 def verify(
-    snapshot: Path, *, mapped: bool = True, on_progress: Callable[[float], None] = lambda _done: None
+    snapshot: Path, *, root: str | None = None, on_progress: Callable[[float], None] = lambda _done: None
 ) -> list[Finding]:
     """Checks a snapshot directory.
 
     Args:
         snapshot: the directory.
-        mapped: also compare the mapped files with this machine's, where the snapshot is to be thawed.
+        root: where the file system that the function saw is found, "" for this one, to compare the
+            mapped files; None leaves them out.
         on_progress: called with the share of bytes done.
 
     Raises:
@@ -72,11 +79,33 @@ def verify(
             else None,
         )
     )
-    if mapped:
-        findings += [
-            Finding(what=entry["path"], problem=identity.difference(entry)) for entry in found.mapped
-        ]
+    if root is not None:
+        for entry in found.mapped:
+            findings.append(Finding(what=entry["path"], problem=identity.difference(entry, root)))
     return findings
+
+
+@contextmanager
+def lambda_root(*, task: Path, python: Path, runtime: Path, layer: Path) -> Iterator[str]:
+    """A file system laid out as the function will find it, as a path to look into.
+
+    Raises:
+        Unavailable: no root, or no bubblewrap.
+    """
+    spec = SandboxSpec(python=python, task=task, layer=layer, snapshot=None, runtime=runtime)
+    wait_r, wait_w = os.pipe()
+    with open(os.devnull, "wb") as null:
+        argv = [inner_python(python), "-I", "-S", "-c", f"import os; os.read({_WAIT_FD}, 1)"]
+        environ = {"LD_LIBRARY_PATH": layout(spec).lang_lib}
+        process = start(
+            spec, argv, environ, stdout=null.fileno(), stderr=null.fileno(), pass_fds={_WAIT_FD: wait_r}
+        )
+    try:
+        with process:
+            yield f"/proc/{process.pid}/root"
+    finally:
+        os.close(wait_r)
+        os.close(wait_w)
 
 
 def _strangers(snapshot: Path, found: manifest.Manifest) -> list[Finding]:

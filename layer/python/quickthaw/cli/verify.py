@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -10,31 +13,49 @@ import typer
 from rich.console import Console
 
 from quickthaw.checkpoint import render, verify
+from quickthaw.cli.options import built_layer
 from quickthaw.cli.progress import Stages
+from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import BadSnapshot
+from quickthaw.snapshot import manifest
 
 
 def command(
     snapshot: Annotated[Path, typer.Argument(metavar="SNAP", help="The snapshot directory.")],
-    mapped: Annotated[
+    here: Annotated[
         bool,
-        typer.Option(
-            "--mapped/--no-mapped", help="Compare the files that the snapshot maps with this machine's."
-        ),
+        typer.Option("--here", help="Compare mapped files with this file system as it is (inside an image)."),
     ] = False,
+    task: Annotated[
+        Path | None,
+        typer.Option(help="The function's directory, to compare mapped files.", show_default="as frozen"),
+    ] = None,
+    python: Annotated[Path, typer.Option(help="The function's interpreter.", show_default="this one")] = Path(
+        sys.executable
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check every checksum, decode every page, compare processor and mapped files.
 
-    Exit code 4 when anything is wrong. --mapped makes sense where the snapshot is
-    to be thawed: in the image or on the machine that has the function's files in
-    the places that the function saw.
+    Exit code 4 when anything is wrong. Mapped files are compared in Lambda's
+    layout, made from the task directory (needs root), or --here; where neither is
+    possible that is said and left out.
     """
-    with Stages() as stages:
-        findings = verify.verify(snapshot, mapped=mapped, on_progress=lambda done: stages.at("verify", done))
+    with Stages() as stages, ExitStack() as stack:
+        root = "" if here else None
+        found = Path(manifest.read(str(snapshot)).body["function"]["task"]) if task is None else task
+        if not here and os.geteuid() == 0 and found.is_dir():
+            root = stack.enter_context(
+                verify.lambda_root(
+                    task=found, python=python, runtime=runtime_site(python), layer=built_layer(None)
+                )
+            )
+        findings = verify.verify(snapshot, root=root, on_progress=lambda done: stages.at("verify", done))
     if as_json:
         print(json.dumps([{"what": one.what, "problem": one.problem} for one in findings], indent=1))
     else:
+        if root is None:
+            Console(stderr=True).print("mapped files not compared: that needs root and the task directory")
         render.print_findings(findings, Console())
     bad = [one for one in findings if one.problem]
     if bad:

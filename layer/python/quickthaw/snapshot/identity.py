@@ -72,13 +72,14 @@ def crc32(path: str) -> int:
     return value
 
 
-def difference(entry: dict[str, Any]) -> str | None:
+def difference(entry: dict[str, Any], root: str = "") -> str | None:
     """Why a mapped file is not the one of the manifest; None when it is.
 
     Args:
         entry: one element of the manifest's `mapped`.
+        root: what stands before its path, to look into another process's file system.
     """
-    path = entry["path"]
+    path = root + entry["path"]
     try:
         now = posix.stat(path)
         if now.st_size != entry["size"]:
