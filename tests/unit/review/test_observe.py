@@ -56,18 +56,27 @@ def _tagged(loader: Loader, tag: str, node: yaml.Node) -> Any:
 Loader.add_multi_constructor("!", _tagged)
 
 
+def fragment(name: str) -> Any:
+    return yaml.load((FRAGMENTS / name).read_text(encoding="utf-8"), Loader)
+
+
+def dashboard_body() -> dict[str, Any]:
+    """The dashboard's body as CloudFormation would hand it to CloudWatch."""
+    text = fragment("observe.yaml")["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Sub"]
+    filled = re.sub(r"\$\{([^}]+)\}", lambda found: PARAMETERS[found[1]], text)
+    parsed: dict[str, Any] = json.loads(filled)
+    return parsed
+
+
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.load((FRAGMENTS / "observe.yaml").read_text(encoding="utf-8"), Loader)
+    loaded: dict[str, Any] = fragment("observe.yaml")
     return loaded
 
 
 @pytest.fixture(scope="module")
-def body(template: dict[str, Any]) -> dict[str, Any]:
-    text = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Sub"]
-    filled = re.sub(r"\$\{([^}]+)\}", lambda found: PARAMETERS[found[1]], text)
-    parsed: dict[str, Any] = json.loads(filled)
-    return parsed
+def body() -> dict[str, Any]:
+    return dashboard_body()
 
 
 def check_body(body: dict[str, Any]) -> None:
