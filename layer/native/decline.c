@@ -85,9 +85,21 @@ void start_again(void)
 	format_to(setting, sizeof(setting), TRY_VARIABLE "=%u", (unsigned long)thaw.tries + 1);
 	environ[count] = setting;
 	environ[count + 1] = NULL;
-	if (thaw.program)
-		thaw.arguments[0] = thaw.program;
 	SYS(execve, "/proc/self/exe", thaw.arguments, environ);
+}
+
+/* The bootstrap's log line, see quickthaw/runtime/report.py. */
+static void log_cold(const char *reason)
+{
+	char line[REASON_ROOM + 128], plain[REASON_ROOM];
+	size_t at = 0;
+
+	for (; reason[at] && at + 1 < sizeof(plain); at++)
+		plain[at] = reason[at] < ' ' || reason[at] == '"' || reason[at] == '\\' ? '.' : reason[at];
+	plain[at] = 0;
+	at = format_to(line, sizeof(line),
+		       "{\"quickthaw\":1,\"engine\":\"cold\",\"mode\":null,\"reason\":\"%s\",\"snapshot\":null}\n", plain);
+	SYS(write, STDERR, line, at);
 }
 
 _Noreturn void start_fallback(const char *reason)
@@ -112,7 +124,9 @@ _Noreturn void start_fallback(const char *reason)
 	for (size_t at = 0; at < count; at++)
 		environ[at] = thaw.environ[at];
 	environ[count] = NULL;
-	if (reason) {
+	if (thaw.alone) { /* nobody comes after us who could say it */
+		log_cold(reason ? reason : "engine off, or no Python bootstrap beside the restorer");
+	} else if (reason) {
 		format_to(setting, sizeof(setting), "QUICKTHAW_DECLINED=%s", reason);
 		environ[count++] = setting;
 		environ[count] = NULL;

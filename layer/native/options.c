@@ -4,15 +4,19 @@
  * Two ways in: `thaw SNAPSHOT COMMAND...` tries SNAPSHOT and else starts
  * COMMAND.  Under any other name the program is Lambda's exec wrapper, called
  * with the runtime's own command line: the snapshot is QUICKTHAW_SNAPSHOT, and
- * what it starts instead is `<its own directory>/bootstrap-python` with that
- * command line, or the command line itself where that file is missing.
+ * what it starts instead is the Python bootstrap, under the interpreter that
+ * the command line names, or that command line itself where there is none.
+ * (A shell script in between would cost a shell, and shells set variables.)
  */
 #include "thaw.h"
 
 #define DEFAULT_SNAPSHOT "/opt/snapshot"
-#define SECOND "bootstrap-python"
+#define BOOT "python/quickthaw/runtime/boot.py"
+#define BIN "bin/"
+#define MOST_WORDS 128
 
-static char second_path[512];
+static char boot_path[512];
+static char *second[MOST_WORDS];
 
 static const char *value_of(const char *entry, const char *name)
 {
@@ -80,6 +84,38 @@ static void take_tries(char **environ)
 		thaw.tries = thaw.tries * 10 + (uint32_t)(*value - '0');
 }
 
+static bool begins_with(const char *text, const char *with)
+{
+	while (*with && *text == *with)
+		text++, with++;
+	return !*with;
+}
+
+/* PYTHON -I -S BOOT COMMAND...; false where COMMAND is not Python's or there is no BOOT beside us. */
+static bool use_bootstrap(int argc, char **argv, size_t directory)
+{
+	size_t bin = sizeof(BIN) - 1;
+	int at = 0;
+
+	if (directory < bin || !begins_with(argv[0] + directory - bin, BIN))
+		return false;
+	if (directory + sizeof(BOOT) > sizeof(boot_path) || argc + 4 > MOST_WORDS)
+		return false;
+	__builtin_memcpy(boot_path, argv[0], directory - bin);
+	__builtin_memcpy(boot_path + directory - bin, BOOT, sizeof(BOOT));
+	if (!begins_with(base_name(argv[1]), "python3") || SYS(access, boot_path, 4 /* R_OK */) != 0)
+		return false;
+	second[at++] = argv[1];
+	second[at++] = "-I";
+	second[at++] = "-S";
+	second[at++] = boot_path;
+	for (int word = 1; word < argc; word++)
+		second[at++] = argv[word];
+	second[at] = NULL;
+	thaw.fallback = second;
+	return true;
+}
+
 /* True when a thaw is wanted; otherwise thaw.fallback is to be started without a reason. */
 bool options_read(int argc, char **argv, char **environ)
 {
@@ -114,20 +150,11 @@ bool options_read(int argc, char **argv, char **environ)
 		thaw.snapshot = argv[1];
 		thaw.fallback = argv + 2;
 	} else {
-		size_t directory = (size_t)(name - argv[0]);
-
 		if (argc < 2)
 			SYS(exit_group, 2);
 		thaw.fallback = argv + 1;
-		if (directory + sizeof(SECOND) <= sizeof(second_path)) {
-			__builtin_memcpy(second_path, argv[0], directory);
-			__builtin_memcpy(second_path + directory, SECOND, sizeof(SECOND));
-			if (SYS(access, second_path, 1 /* X_OK */) == 0) {
-				thaw.program = argv[0]; /* start_again() needs it */
-				argv[0] = second_path;
-				thaw.fallback = argv;
-			}
-		}
+		if (!use_bootstrap(argc, argv, (size_t)(name - argv[0])))
+			thaw.alone = true;
 	}
 	if (declined) /* we have been here before */
 		return false;

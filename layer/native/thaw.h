@@ -61,8 +61,8 @@ struct thaw {
 	char **environ;
 	const char *telemetry; /* value of _LAMBDA_TELEMETRY_LOG_FD, or NULL */
 	uint32_t tries;        /* how often start_again() has been used */
-	char **arguments;      /* our own argv, of which the first may have been replaced */
-	char *program;         /* what it was, or NULL */
+	char **arguments;      /* our own argv */
+	bool alone;            /* the fallback is the original command: a reason must be logged here */
 	struct options options;
 	const char *step; /* what is being done, for the message of a crash */
 	uint64_t area, area_end;

@@ -108,13 +108,14 @@ def test_a_manifest_of_another_version_is_refused(copy: Path, thaw: Thaw) -> Non
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        (lambda body: body["tool"].update(quickthaw="0.0.9"), "made by quickthaw 0.0.9"),
         (lambda body: body["machine"].update(arch="aarch64"), "is for aarch64"),
         (lambda body: body["machine"].update(cpu_flags=["avx9000"]), "CPU lacks avx9000"),
         (lambda body: body["python"].update(tag="cpython-399"), "cpython-399"),
         (lambda body: body["process"].update(processes=2), "one process only"),
         (lambda body: body["tool"].update(criu="3.17.1"), "not known to work with CRIU 3.17.1"),
     ],
-    ids=["architecture", "processor", "interpreter", "processes", "criu"],
+    ids=["quickthaw", "architecture", "processor", "interpreter", "processes", "criu"],
 )
 def test_a_snapshot_of_something_else_is_refused(change, reason: str, copy: Path, thaw: Thaw) -> None:
     reseal(copy, change)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import posix
 import sys
 
-from quickthaw import names
+from quickthaw import __version__, names
 from quickthaw.errors import Declined
 from quickthaw.snapshot import identity
 
@@ -31,6 +31,9 @@ def snapshot_fits(manifest: Manifest, snapshot: str) -> None:
     Raises:
         Declined: the first thing that is not as it was.
     """
+    made_by = manifest.body["tool"]["quickthaw"]
+    if made_by != __version__:  # the code that wakes is inside the snapshot, and ours must speak its language
+        raise Declined(f"the snapshot was made by quickthaw {made_by}, this is {__version__}")
     machine = posix.uname().machine
     if machine != manifest.architecture:
         raise Declined(f"the snapshot is for {manifest.architecture}, this machine is {machine}")

@@ -38,21 +38,6 @@ if TYPE_CHECKING:
 _SPARE_FD = 100  # first descriptor number in CRIU for inherited pipes; CRIU's own are above 1000 or below 50
 
 
-class Restored:
-    """A process that woke.
-
-    Attributes:
-        pid: our child.
-        timings: members for the log line, seconds and bytes.
-    """
-
-    __slots__ = ("pid", "timings")
-
-    def __init__(self, pid: int, timings: dict[str, object]) -> None:
-        self.pid = pid
-        self.timings = timings
-
-
 class Restoration:
     """One attempt: `run` once, then `finish`."""
 
@@ -63,13 +48,26 @@ class Restoration:
         *,
         mode: str,
         environ: Mapping[str, str],
+        declined: str | None,
         started_s: float,
         deadline_s: float,
     ) -> None:
+        """What to restore.
+
+        Args:
+            manifest: of the snapshot.
+            snapshot: its directory.
+            mode: one of `feed.MODES`.
+            environ: what the process is to find.
+            declined: why the native engine did not thaw, for the log.
+            started_s: CLOCK_MONOTONIC when the bootstrap began.
+            deadline_s: CLOCK_MONOTONIC at which the thaw is given up.
+        """
         self.manifest = manifest
         self.snapshot = snapshot
         self.mode = mode
         self.environ = environ
+        self.declined = declined
         self.started_s = started_s
         self.deadline_s = deadline_s
         self.work = f"/tmp/quickthaw-{posix.getpid()}"
@@ -82,8 +80,11 @@ class Restoration:
         self._thaw_r, self._thaw_w = posix.pipe2(posix.O_CLOEXEC)
         self._woke_r, self._woke_w = posix.pipe2(posix.O_CLOEXEC)
 
-    def run(self) -> Restored:
+    def run(self) -> int:
         """Restores and wakes the process.
+
+        Returns:
+            Its pid; it is our child, and has written the log line.
 
         Raises:
             Declined: it did not work; nothing of the attempt is left.
@@ -97,7 +98,7 @@ class Restoration:
             self._give_up()
             raise
 
-    def _run(self) -> Restored:
+    def _run(self) -> int:
         posix.mkdir(self.work, 0o700)
         self.feed.prepare()
         if self.feed.gentle:
@@ -112,18 +113,16 @@ class Restoration:
         _thread.start_new_thread(self._watch_criu, ())
         self._wait_for({"criu"} if self.feed.first else {"fed", "criu"})
         restored_s = time.monotonic()
-        self._release()
-        woke = self._wait_for({"woke"})
-        timings: dict[str, object] = {
-            "bytes_read": self.feed.bytes_read,
-            "decompress_s": self.feed.decompress_s,
-            "wait_s": self.feed.wait_s,
-            "restore_s": restored_s - spawned_s,
-            "wake_s": woke.get("wake_s"),
-            "wake_steps": woke.get("steps"),
-            "total_s": time.monotonic() - self.started_s,
-        }
-        return Restored(self.manifest.pid, timings)
+        self._release(
+            {
+                "bytes_read": self.feed.bytes_read,
+                "decompress_s": self.feed.decompress_s,
+                "wait_s": self.feed.wait_s,
+                "restore_s": restored_s - spawned_s,
+            }
+        )
+        self._wait_for({"woke"})
+        return self.manifest.pid
 
     # --- what blocks, and the pipe on which it is told ------------------------
 
@@ -245,18 +244,19 @@ class Restoration:
             return {"XDG_RUNTIME_DIR": f"{self.snapshot}/{cache['directory']}"}
         return {}
 
-    def _release(self) -> None:
+    def _release(self, timings: dict[str, object]) -> None:
         context: dict[str, object] = {
             "version": 1,
             "environ": [f"{key}={value}" for key, value in self.environ.items()],
             "engine": "criu",
             "mode": self.mode,
-            "reason": None,
+            "reason": self.declined,
             "telemetry": names.ENV_TELEMETRY in self.environ,
             "report": "woke",
             "started_s": self.started_s,
             "snapshot": self.manifest.id,
-            "timings": {},
+            "cold_init_s": self.manifest.cold_init_s,
+            "timings": timings,
         }
         data = memoryview(plainjson.dumps(context).encode())
         try:

@@ -37,24 +37,14 @@ def main(command: list[str], started_s: float) -> NoReturn:
     engine = environ.get(names.ENV_ENGINE) or "auto"
     try:
         found = _open(engine, environ, declined, snapshot)
-        attempt = _attempt(found, snapshot, environ, started_s)
-        restored = attempt.run()
+        attempt = _attempt(found, snapshot, environ, declined, started_s)
+        pid = attempt.run()
     except (Declined, BadSnapshot) as reason:
         _start_cold(command, environ, str(reason), started_s)
     except Exception as error:  # a defect of ours must not cost the user a start
         _start_cold(command, environ, f"unexpected {type(error).__name__}: {error}", started_s)
-    report.write(
-        {
-            "engine": "criu",
-            "mode": environ.get(names.ENV_MODE) or default_mode(found),
-            "reason": declined,
-            "snapshot": found.id,
-            **restored.timings,
-            "cold_init_saved_s": found.cold_init_s,
-        }
-    )
     attempt.finish()
-    _end_as(restore.supervise(restored.pid))
+    _end_as(restore.supervise(pid))
 
 
 def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapshot: str) -> manifest.Manifest:
@@ -85,7 +75,11 @@ def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapsho
 
 
 def _attempt(
-    found: manifest.Manifest, snapshot: str, environ: Mapping[str, str], started_s: float
+    found: manifest.Manifest,
+    snapshot: str,
+    environ: Mapping[str, str],
+    declined: str | None,
+    started_s: float,
 ) -> restore.Restoration:
     try:
         allowed_s = float(environ.get(names.ENV_WATCHDOG) or names.WATCHDOG_S)
@@ -98,6 +92,7 @@ def _attempt(
         snapshot,
         mode=environ.get(names.ENV_MODE) or default_mode(found),
         environ=environ,
+        declined=declined,
         started_s=started_s,
         deadline_s=started_s + allowed_s,
     )

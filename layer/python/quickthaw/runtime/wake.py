@@ -75,10 +75,10 @@ def up(context: dict[str, Any], state: State, handler: str) -> None:
             step()
             now = time.monotonic()
             steps[name], last = now - last, now
+        name = "runtime"
+        from awslambdaric import __main__ as runtime  # loads the native client, which reads the address now
     except BaseException as error:
         _fail(context, f"{name}: {type(error).__name__}: {error}")
-    from awslambdaric import __main__ as runtime  # loads the native client, which reads the address now
-
     steps["runtime"] = time.monotonic() - last
     _tell(context, {"wake_s": time.monotonic() - begin, "steps": steps})
     runtime.main(["awslambdaric", handler])
@@ -199,23 +199,25 @@ def _hooks() -> None:
 
 
 def _tell(context: dict[str, Any], woke: dict[str, Any]) -> None:
-    """Says that the process is awake: to the bootstrap that waits, or straight to the log."""
+    """Writes the log line, and tells the bootstrap, if one waits, that the process is awake.
+
+    The process writes it, not the bootstrap: then it stands in the log before the first answer.
+    """
+    report.write(
+        {
+            "engine": context["engine"],
+            "mode": context["mode"],
+            "reason": context["reason"],
+            "snapshot": context.get("snapshot"),
+            **context["timings"],
+            "wake_s": woke["wake_s"],
+            "wake_steps": woke["steps"],
+            "total_s": time.monotonic() - context["started_s"],
+            "cold_init_saved_s": context.get("cold_init_s"),
+        }
+    )
     if context["report"] == "woke":
-        _write(names.WOKE_FD, {"woke": True, **woke})
-    else:
-        report.write(
-            {
-                "engine": context["engine"],
-                "mode": context["mode"],
-                "reason": context["reason"],
-                "snapshot": context.get("snapshot"),
-                **context["timings"],
-                "wake_s": woke["wake_s"],
-                "wake_steps": woke["steps"],
-                "total_s": time.monotonic() - context["started_s"],
-                "cold_init_saved_s": context.get("cold_init_s"),
-            }
-        )
+        _write(names.WOKE_FD, {"woke": True})
     os.close(names.THAW_FD)
     os.close(names.WOKE_FD)
 
