@@ -37,7 +37,7 @@ def bench() -> Bench:
         machine={"cpus": 2, "cpu": "some CPU", "kernel": "6.1", "date": "2026-01-02T03:04:05+00:00"},
         workload={
             "handler": "app.handler", "python": "3.11.2", "criu": "4.1.1", "runs": 3, "disk": "warm",
-            "sandbox": "lambda", "pages": {"1": {"content_size": 100_000_000}},
+            "interleaved": True, "sandbox": "lambda", "pages": {"1": {"content_size": 100_000_000}},
         },
         arms=(
             arm("cold", 1.0, 1.2, 1.1),
@@ -87,7 +87,7 @@ def test_bench_json_is_the_contract(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_bench_json_can_be_read_again(bench: Bench, tmp_path: Path) -> None:
-    doubtful = replace(bench, doubts=doubts(bench.arms, cpus=1, busy=0.5, stolen=0.5))
+    doubtful = replace(bench, doubts=doubts(bench.arms, cpus=1, others=0.5, stolen=0.5))
     assert load(write(doubtful, tmp_path)) == doubtful
     assert set(as_json(bench)["arms"]["cold"]["p95"]) == set(KEYS)
 
@@ -101,21 +101,21 @@ def test_what_is_no_bench_file_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_a_quiet_full_bench_leaves_no_doubt() -> None:
-    assert doubts([arm("cold", *[1.0, 1.01] * 5)], cpus=2, busy=0.01, stolen=0.0) == ()
+    assert doubts([arm("cold", *[1.0, 1.01] * 5)], cpus=2, others=0.01, stolen=0.0) == ()
 
 
 @pytest.mark.parametrize(
     ("words", "settings"),
-    [("one CPU", {"cpus": 1}), ("busy", {"busy": 0.3}), ("hypervisor", {"stolen": 0.2})],
+    [("one CPU", {"cpus": 1}), ("else used 30%", {"others": 0.3}), ("hypervisor", {"stolen": 0.2})],
 )
 def test_a_bad_machine_is_a_doubt(words: str, settings: dict[str, float]) -> None:
-    quiet = {"cpus": 2, "busy": 0.0, "stolen": 0.0}
+    quiet = {"cpus": 2, "others": 0.0, "stolen": 0.0}
     (found,) = doubts([arm("cold", *[1.0] * 9)], **{**quiet, **settings})  # type: ignore[arg-type]
     assert words in found.what and found.remedy
 
 
 def test_few_wide_and_far_off_runs_are_doubts() -> None:
-    found = [doubt.what for doubt in doubts([arm("cold", 1.0, 1.5, 1.0, 9.0)], cpus=2, busy=0, stolen=0)]
+    found = [doubt.what for doubt in doubts([arm("cold", 1.0, 1.5, 1.0, 9.0)], cpus=2, others=0, stolen=0)]
     assert any("4 runs" in text for text in found)
     assert any("apart: cold" in text for text in found)
     assert any("twice the median: cold" in text for text in found)
@@ -123,7 +123,7 @@ def test_few_wide_and_far_off_runs_are_doubts() -> None:
 
 def test_skipped_and_failing_arms_are_doubts_with_their_reason(bench: Bench) -> None:
     bad = ArmResult(name="criu-async", runs=(sample(1.0, ok=False, problem="fell back to cold: no lease"),))
-    found = doubts([*bench.arms, bad], cpus=2, busy=0, stolen=0)
+    found = doubts([*bench.arms, bad], cpus=2, others=0, stolen=0)
     assert any("native-hot" in one.what and "no native layout" in one.remedy for one in found)
     assert any("1 of 1 runs" in one.what and "no lease" in one.what for one in found)
 

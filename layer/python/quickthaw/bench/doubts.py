@@ -12,22 +12,22 @@ from quickthaw.bench.record import ArmResult, Doubt
 
 ENOUGH_RUNS = 7
 WIDE = 0.20  # quartile distance over median of first responses, above which medians wander between benches
-BUSY = 0.10  # share of the machine that others used before the first run
+BUSY = 0.10  # share of the machine that others used
 STOLEN = 0.01  # share of the machine that the hypervisor gave away during the bench
 OUTLIER = 2.0  # times the median
 
 
-def doubts(arms: Iterable[ArmResult], *, cpus: int, busy: float, stolen: float) -> tuple[Doubt, ...]:
+def doubts(arms: Iterable[ArmResult], *, cpus: int, others: float, stolen: float) -> tuple[Doubt, ...]:
     """Return what a careful reader would ask about.
 
     Args:
         arms: all arms, skipped ones too.
         cpus: CPUs that this process may use.
-        busy: the machine's busy share (0 to 1) before the first run.
+        others: the share (0 to 1) of the machine that others used between the runs.
         stolen: the share (0 to 1) stolen by the hypervisor during the bench.
     """
     arms = tuple(arms)
-    found = [*_of_machine(cpus, busy, stolen), *_of_runs(arms)]
+    found = [*_of_machine(cpus, others, stolen), *_of_runs(arms)]
     for reason in dict.fromkeys(arm.skipped for arm in arms if arm.skipped):
         names = ", ".join(arm.name for arm in arms if arm.skipped == reason)
         found.append(Doubt(what=f"not measured: {names}", remedy=reason))
@@ -43,7 +43,7 @@ def doubts(arms: Iterable[ArmResult], *, cpus: int, busy: float, stolen: float) 
     return tuple(found)
 
 
-def _of_machine(cpus: int, busy: float, stolen: float) -> list[Doubt]:
+def _of_machine(cpus: int, others: float, stolen: float) -> list[Doubt]:
     found = []
     if cpus < 2:
         found.append(
@@ -51,10 +51,10 @@ def _of_machine(cpus: int, busy: float, stolen: float) -> list[Doubt]:
                 what="one CPU: nothing can be decompressed beside the restore", remedy="use two CPUs or more"
             )
         )
-    if busy > BUSY:
+    if others > BUSY:
         found.append(
             Doubt(
-                what=f"the machine was {busy:.0%} busy with something else before the first run",
+                what=f"something else used {others:.0%} of this machine",
                 remedy="stop what else runs and repeat",
             )
         )

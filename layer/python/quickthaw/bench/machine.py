@@ -16,7 +16,7 @@ from typing import Any
 
 import quickthaw
 
-_LOOK_S = 0.5  # how long the machine is watched before the first run
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,25 +30,42 @@ class Ticks:
     @classmethod
     def now(cls) -> Ticks:
         """Read the counters."""
-        fields = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        fields = [int(text) for text in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
         return cls(total=sum(fields), idle=fields[3] + fields[4], stolen=fields[7])
 
-    def busy_since(self, before: Ticks) -> float:
-        """Return the share (0 to 1) of all CPUs that was not idle."""
-        total = self.total - before.total
-        return 1 - (self.idle - before.idle) / total if total else 0.0
 
-    def stolen_since(self, before: Ticks) -> float:
-        """Return the share (0 to 1) that the hypervisor gave to others."""
-        total = self.total - before.total
-        return (self.stolen - before.stolen) / total if total else 0.0
+class Neighbours:
+    """How much of the machine others use, looked at between the runs, when we do nothing.
 
+    During a run it cannot be told: a sandbox is killed with all that is in it,
+    and what its processes used is added to nobody's account.
+    """
 
-def busy_now() -> float:
-    """Watch the machine for half a second while we do nothing; return its busy share (0 to 1)."""
-    before = Ticks.now()
-    time.sleep(_LOOK_S)
-    return Ticks.now().busy_since(before)
+    def __init__(self) -> None:
+        self._first = Ticks.now()
+        self._total = 0
+        self._busy = 0
+
+    def look(self) -> None:
+        """Wait for five hundredths of a second and see what runs."""
+        before = Ticks.now()
+        time.sleep(_LOOK_S)
+        after = Ticks.now()
+        total = after.total - before.total
+        self._total += total
+        self._busy += total - (after.idle - before.idle)
+
+    @property
+    def used(self) -> float:
+        """The share (0 to 1) of all CPUs that others used."""
+        return self._busy / self._total if self._total else 0.0
+
+    @property
+    def stolen(self) -> float:
+        """The share (0 to 1) that the hypervisor gave to other machines, runs included."""
+        now = Ticks.now()
+        total = now.total - self._first.total
+        return (now.stolen - self._first.stolen) / total if total else 0.0
 
 
 def describe() -> dict[str, Any]:

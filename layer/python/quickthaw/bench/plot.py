@@ -146,7 +146,7 @@ def _subtitle(bench: Bench) -> str:
     pages = sum(one["content_size"] for one in bench.workload["pages"].values()) / 1e6
     workload, machine = bench.workload, bench.machine
     return (
-        f"{workload['handler']}, {pages:.0f} MB of pages; medians of {workload['runs']} interleaved runs, "
+        f"{workload['handler']}, {pages:.0f} MB of pages; medians of {workload['runs']} runs, "
         f"page cache {workload['disk']}; {machine['cpus']} CPUs, {str(machine['date'])[:10]}"
     )
 

@@ -127,8 +127,7 @@ class _Running:
         self.total = 1 + len(self.arms) * (order.runs + 1)
         self.reference: Sequence[object] = ()
         self.machine = machine.describe()
-        self.busy = machine.busy_now()
-        self.ticks = machine.Ticks.now()
+        self.neighbours = machine.Neighbours()
 
     def go(self) -> Bench:
         self.order.out.mkdir(parents=True, exist_ok=True)
@@ -192,6 +191,7 @@ class _Running:
             env={**order.environ, **SHARED_CREDENTIALS},
             disk_bytes_per_s=order.disk.bytes_per_s,
         )
+        self.neighbours.look()
         order.disk.prepare()
         return run_environment(spec, [text for _, text in order.events])
 
@@ -235,8 +235,8 @@ class _Running:
             for arm in self.order.arms
         )
         bare = Bench(machine=self.machine, workload=self._workload(), arms=arms)
-        stolen = machine.Ticks.now().stolen_since(self.ticks)
-        return replace(bare, doubts=doubts(arms, cpus=self.machine["cpus"], busy=self.busy, stolen=stolen))
+        others, stolen = self.neighbours.used, self.neighbours.stolen
+        return replace(bare, doubts=doubts(arms, cpus=self.machine["cpus"], others=others, stolen=stolen))
 
     def _workload(self) -> dict[str, Any]:
         body = self.manifest.body

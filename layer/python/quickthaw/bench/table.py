@@ -93,10 +93,11 @@ def _gain_row(gain: Gain) -> list[str]:
 def footnotes(bench: Bench) -> list[str]:
     """Return what has to be known to read the table, one sentence each."""
     workload, machine = bench.workload, bench.machine
+    order = "interleaved runs" if workload["interleaved"] else "runs in a row"
     notes = [
         f"{machine['cpus']} CPUs ({machine['cpu']}), kernel {machine['kernel']}, "
         f"Python {workload['python']}, CRIU {workload['criu']}; page cache {workload['disk']}; "
-        f"medians of {workload['runs']} interleaved runs.",
+        f"medians of {workload['runs']} {order}.",
         "spread: distance between the quartiles; init: to the first GET next; read: from the disk.",
     ]
     if workload["sandbox"] == "lambda":
@@ -121,10 +122,15 @@ def report(bench: Bench, *, wide: bool = True) -> RenderableType:
 
 
 def summary(bench: Bench) -> list[str]:
-    """Return what was won, in at most two sentences; empty without a cold start and a thaw to compare."""
+    """Return what was won, in at most two sentences; without a cold start, how many thaws worked."""
     best = fastest(bench)
-    if best is None or (faster := times_faster(bench, best)) is None:
+    if best is None:
         return []
+    faster = times_faster(bench, best)
+    if faster is None:
+        runs = [run for arm in bench.arms for run in arm.runs]
+        good = sum(run.ok for run in runs)
+        return [f"{good} of {len(runs)} thaws answered as a cold start answers."]
     cold, thaw = bench.median("cold", "first_response_s"), bench.median(best, "first_response_s")
     before, after = bench.median("cold", "billed_ms"), bench.median(best, "billed_ms")
     lines = [
