@@ -27,6 +27,11 @@ def print_checkpointed(made: Checkpointed, console: Console) -> None:
     table = _plain(f"snapshot {made.id} in {made.out}")
     for number, pages in made.pages.items():
         table.add_row(f"pages-{number}", _pages(asdict(pages)))
+    native = made.native.layout or "none"
+    native += f", {made.native.size / _MB:.1f} MB" if made.native.layout else ""
+    table.add_row(
+        "native layout", native + (f" ({escape(made.native.reason)})" if made.native.reason else "")
+    )
     table.add_row("on disk", f"{made.size / _MB:.1f} MB")
     table.add_row("mapped files", str(made.mapped))
     table.add_row("import", f"{made.import_s:.2f} s")

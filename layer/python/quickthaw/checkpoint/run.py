@@ -26,7 +26,7 @@ from typing import Any
 
 import quickthaw
 from quickthaw import names
-from quickthaw.checkpoint import describe, pack, refuse
+from quickthaw.checkpoint import describe, native, pack, refuse
 from quickthaw.checkpoint.replace import replacing
 from quickthaw.emulator import run as emulator
 from quickthaw.emulator.environ import lambda_environ
@@ -64,6 +64,7 @@ class CheckpointOrder:
         level: LZ4 HC level; None leaves pages uncompressed.
         block_size: bytes of an LZ4 block.
         keep_uncompressed: keep pages-N.img beside the compressed file.
+        layout: of the native engine's pages, one of `native.LAYOUTS`.
         import_timeout_s: seconds the function may take to reach the freeze point.
     """
 
@@ -78,6 +79,7 @@ class CheckpointOrder:
     level: int | None = names.LZ4_LEVEL
     block_size: int = names.BLOCK_SIZE
     keep_uncompressed: bool = False
+    layout: str = "auto"
     import_timeout_s: float = 300.0
 
 
@@ -95,6 +97,7 @@ class Checkpointed:
         pages: by N.
         size: bytes of all files.
         mapped: how many files are mapped.
+        native: the native engine's part.
         output: what the function printed on its way to the freeze point.
     """
 
@@ -107,6 +110,7 @@ class Checkpointed:
     pages: Mapping[str, pack.PackedPages]
     size: int
     mapped: int
+    native: native.NativeLayout
     output: str
 
 
@@ -138,8 +142,20 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         frozen = _freeze_and_dump(order, images, on_progress)
         on_progress("cold start, to know what a thaw saves", None)
         cold = _cold_init(order)
-        begin = time.monotonic()
         _take_over(images)
+        on_progress("plan and learn for the native engine", None)
+        identity = secrets.token_hex(8)
+        planned = native.lay_out(
+            images,
+            fresh,
+            layout=order.layout,
+            function=_function(order),
+            sandbox=_sandbox(order, images),
+            events=[text.encode() for _, text in order.events],
+            cpu_flags=describe.machine()["cpu_flags"],
+            context={"snapshot": identity, "cold_init_s": round(cold, 6)},
+        )
+        begin = time.monotonic()
         packed = pack.pack(
             images,
             level=order.level,
@@ -148,13 +164,13 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
             on_bytes=lambda done, total: on_progress("compress", done / total if total else 1.0),
         )
         on_progress("checksums", None)
-        body = _body(order, cold, frozen, packed, fresh)
+        body = _body(order, identity, cold, frozen, packed, planned, fresh)
         (fresh / names.MANIFEST).write_bytes(manifest.seal(body))
         pack_s = time.monotonic() - begin
         size = sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file())
     return Checkpointed(
         out=order.out,
-        id=body["id"],
+        id=identity,
         cold_init_s=cold,
         import_s=frozen.import_s,
         dump_s=frozen.dump_s,
@@ -162,22 +178,40 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         pages=packed,
         size=size,
         mapped=len(frozen.mapped),
+        native=planned,
         output=frozen.output,
+    )
+
+
+def _function(order: CheckpointOrder) -> emulator.FunctionSpec:
+    return emulator.FunctionSpec(
+        task=order.task,
+        handler=order.handler,
+        python=order.python,
+        runtime=order.runtime,
+        layer=order.layer,
+        env=order.environ,
+    )
+
+
+def _sandbox(order: CheckpointOrder, images: Path) -> SandboxSpec:
+    return SandboxSpec(
+        python=order.python,
+        task=order.task,
+        layer=order.layer,
+        snapshot=None,
+        runtime=order.runtime,
+        kind="freeze",
+        binds=(Bind(images, _INNER_WORK, writable=True),),
+        pid_floor=names.MIN_PID,
     )
 
 
 def _cold_init(order: CheckpointOrder) -> float:
     """Seconds from start to the first next() of an ordinary cold start."""
-    spec = emulator.FunctionSpec(
-        task=order.task,
-        handler=order.handler,
-        python=order.python,
-        runtime=order.runtime,
-        env=order.environ,
-    )
     # The answer does not matter here, only that the function gets as far as asking for an event.
     event = order.events[0][1] if order.events else "{}"
-    run = emulator.run_environment(spec, [event.encode()])
+    run = emulator.run_environment(_function(order), [event.encode()])
     if run.init_s is None:
         said = "\n".join(run.log)[-2000:]
         raise FunctionFailed(f"{order.handler} can be frozen, but does not start on the runtime:\n{said}")
@@ -232,16 +266,7 @@ class _Pipes:
 
 
 def _freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress) -> _Frozen:
-    spec = SandboxSpec(
-        python=order.python,
-        task=order.task,
-        layer=order.layer,
-        snapshot=None,
-        runtime=order.runtime,
-        kind="freeze",
-        binds=(Bind(images, _INNER_WORK, writable=True),),
-        pid_floor=names.MIN_PID,
-    )
+    spec = _sandbox(order, images)
     environ = _environ(order, spec)
     pipes = _Pipes()
     inodes = pipes.inodes()
@@ -374,15 +399,17 @@ def _take_over(images: Path) -> None:
 
 def _body(
     order: CheckpointOrder,
+    identity: str,
     cold_init_s: float,
     frozen: _Frozen,
     packed: Mapping[str, pack.PackedPages],
+    planned: native.NativeLayout,
     fresh: Path,
 ) -> dict[str, Any]:
     machine = describe.machine()
     body: dict[str, Any] = {
         "format": names.FORMAT,
-        "id": secrets.token_hex(8),
+        "id": identity,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "tool": {"quickthaw": quickthaw.__version__, "criu": frozen.criu_version},
         "machine": machine,
@@ -398,6 +425,7 @@ def _body(
         "process": {"pid": frozen.pid, "processes": 1, "threads": frozen.threads, "pipes": frozen.pipes},
         "mapped": frozen.mapped,
         "pages": {number: pages.as_json() for number, pages in packed.items()},
+        "native": {"layout": planned.layout, "reason": planned.reason},
     }
     if frozen.has_cache:
         body["criu_cache"] = {"kernel": machine["kernel"], "directory": _CACHE}

@@ -42,6 +42,9 @@ def command(
     keep_uncompressed: Annotated[
         bool, typer.Option("--keep-uncompressed", help="Keep the uncompressed pages too (mode plain).")
     ] = False,
+    layout: Annotated[
+        str, typer.Option("--layout", help="Native engine's pages: auto, lz4, lazy, hot or none.")
+    ] = "auto",
     layer: Annotated[
         Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
     ] = None,
@@ -68,6 +71,7 @@ def command(
         level=level if compress == "lz4" else None,
         block_size=block_size,
         keep_uncompressed=keep_uncompressed,
+        layout=layout,
     )
     with Stages() as stages:
         made = run.checkpoint(order, on_progress=stages.at)

@@ -1,0 +1,105 @@
+"""The native engine's part of a new snapshot: a plan in the layout that was asked for, or the reason why not.
+
+A function that the native engine cannot give back is still a snapshot, for the
+criu engine; the reason stands in the manifest and in the checkpoint's table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quickthaw import names, plan
+from quickthaw.emulator.run import FunctionSpec
+from quickthaw.errors import CannotFreeze, FunctionFailed, UsageError
+from quickthaw.learn.record import record
+from quickthaw.learn.run import HOT
+from quickthaw.plan.resolve import from_sandbox
+from quickthaw.sandbox.spec import SandboxSpec
+
+LAYOUTS = ("auto", "lz4", "lazy", "hot", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeLayout:
+    """What the native engine got.
+
+    Attributes:
+        layout: lz4, lazy or hot; None where there is no plan.
+        reason: why there is none, or why it is not the layout that was asked for.
+        size: bytes of plan and pages.
+    """
+
+    layout: str | None
+    reason: str | None
+    size: int
+
+
+def lay_out(
+    images: Path,
+    fresh: Path,
+    *,
+    layout: str,
+    function: FunctionSpec,
+    sandbox: SandboxSpec,
+    events: Sequence[bytes],
+    cpu_flags: Iterable[str],
+    context: Mapping[str, object],
+) -> NativeLayout:
+    """Writes `native/` of a snapshot whose pages are still uncompressed.
+
+    `auto` is `hot`, learned from the warm-up events, where there are any.
+
+    Args:
+        images: CRIU's images.
+        fresh: the snapshot directory.
+        layout: one of LAYOUTS.
+        function: how to start the function, to learn its hot set.
+        sandbox: what the function was frozen in.
+        events: the warm-up events.
+        cpu_flags: processor flags that a thaw demands.
+        context: members added to the wake context.
+
+    Raises:
+        UsageError: no such layout, or hot without events.
+    """
+    if layout not in LAYOUTS:
+        raise UsageError(f"--layout {layout} is none of {', '.join(LAYOUTS)}")
+    if layout == "none":
+        return NativeLayout(layout=None, reason="not asked for", size=0)
+    if layout == "hot" and not events:
+        raise UsageError("--layout hot is learned from warm-up events", hint="Give at least one --event.")
+    native = fresh / names.NATIVE
+    native.mkdir(mode=0o755)
+    resolve = from_sandbox(sandbox)
+    reason = hot = None
+    try:
+        if events and layout in ("auto", "hot"):
+            try:
+                hot = record(images, None, function, events, resolve=resolve)
+            except FunctionFailed as error:
+                reason = f"nothing learned: {error}"
+        wanted = "hot" if hot is not None else "lz4" if layout == "hot" else layout
+        made = plan.build(
+            images,
+            None,
+            native,
+            layout=wanted,
+            hot=hot,
+            resolve=resolve,
+            cpu_flags=cpu_flags,
+            context=context,
+        )
+    except CannotFreeze as error:
+        for path in native.iterdir():
+            path.unlink()
+        native.rmdir()
+        return NativeLayout(layout=None, reason=str(error), size=0)
+    if hot is not None:
+        (native / HOT).write_text(hot.dumps())
+    for path in native.iterdir():
+        path.chmod(0o644)
+    return NativeLayout(
+        layout=made.layout, reason=reason, size=made.plan_size + made.packed_size + made.raw_size
+    )
