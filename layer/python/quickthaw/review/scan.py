@@ -51,6 +51,7 @@ _FAST_EVENT = re.compile(
     rb'(?:,"initDurationMs":%b)?\}(?:,"tracing":\{[^{}\\]*"value":"Root=([^;"\\]+)[^"\\]*"\})?'
     rb'(?:,"status":"success")?\}\}\s*$' % (_NUM, _NUM)
 )
+_record = tuple.__new__
 # REPORT, but not INIT_REPORT or RESTORE_REPORT, nor a sentence about a report
 _REPORT = re.compile(r"(?<!_)REPORT(?=[ \t]+(?:RequestId:|(?:[A-Z][a-z]+ )*Duration:))")
 _STREAM = re.compile(r"\d{4}/\d\d/\d\d/[^\s\[\]\"]*\[[^\]\s]+\][0-9a-f]{8,}")
@@ -150,19 +151,15 @@ class Scanner:
                 id_, duration, billed, size, used, init, trace = match.groups()
             else:
                 continue
-            report = Report(
-                id_.decode("ascii"),
-                float(duration),
-                float(billed),
-                float(size),
-                float(used),
-                None if init is None else float(init),
-                trace_id=None if trace is None else trace.decode("utf-8", "replace"),
-            )
+            # tuple.__new__ leaves out the named tuple's own, which is written in Python: a tenth of the time
+            trace_id = None if trace is None else trace.decode("utf-8", "replace")
+            start = None if init is None else float(init)
+            numbers = float(duration), float(billed), float(size), float(used), start
+            report = _record(Report, (id_.decode("ascii"), *numbers, None, None, None, None, trace_id))
             if self._open:
                 yield self._entry(report, _stream(line[:at].decode("utf-8", "replace")) if at else None)
             else:  # nothing was said before it, so there is nothing to look up
-                yield Entry(report, "warm" if init is None else "cold")
+                yield _record(Entry, (report, "warm" if start is None else "cold", None, False))
 
     def _slow(self, text: str, stream: str | None) -> Iterator[Entry]:
         """One line or one event in any of the other forms."""
