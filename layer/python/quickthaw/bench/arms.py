@@ -9,11 +9,12 @@ its arm, never a slow sample.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from quickthaw import names
+from quickthaw.bench.layouts import Layouts
 from quickthaw.errors import UsageError
 from quickthaw.snapshot.manifest import Manifest
 
@@ -65,19 +66,24 @@ def choose(wanted: Sequence[str]) -> tuple[Arm, ...]:
     return tuple(arm for arm in ARMS if not wanted or arm.name in wanted)
 
 
-def missing(arm: Arm, snapshot: Path, manifest: Manifest, layouts: Mapping[str, Path]) -> str | None:
+def layouts_of(arms: Sequence[Arm]) -> tuple[str, ...]:
+    """Return the native layouts that these arms thaw."""
+    return tuple(arm.mode for arm in arms if arm.engine == "native" and arm.mode is not None)
+
+
+def missing(arm: Arm, snapshot: Path, manifest: Manifest, layouts: Layouts) -> str | None:
     """Return why this snapshot has nothing for the arm, or None where it has.
 
     Only what the snapshot holds is asked; whether this machine permits the
     thaw shows in the first run.
 
     Args:
-        layouts: the native layouts that can be had, and the snapshot with each.
+        layouts: the native layouts that can be had, and why not the others.
     """
     if arm.engine == "criu":
         return _missing_for_criu(arm, snapshot, manifest)
-    if arm.engine == "native" and arm.mode not in layouts:
-        return "the snapshot has no native layout"
+    if arm.engine == "native" and arm.mode not in layouts.snapshots:
+        return layouts.missing.get(str(arm.mode), "the snapshot has no native layout")
     return None
 
 

@@ -27,9 +27,10 @@ from quickthaw.bench.answers import SHARED_CREDENTIALS, difference
 from quickthaw.bench.arms import COLD, Arm, missing
 from quickthaw.bench.disk import WARM, Disk
 from quickthaw.bench.doubts import doubts
+from quickthaw.bench.layouts import Layouts
 from quickthaw.bench.record import ArmResult, Bench, Sample
 from quickthaw.emulator.run import EnvironmentRun, FunctionSpec, run_environment
-from quickthaw.errors import FunctionFailed, Unavailable, UsageError
+from quickthaw.errors import FunctionFailed, UsageError
 from quickthaw.snapshot import manifest
 
 _TIMINGS = ("decompress_s", "wait_s", "restore_s", "wake_s", "total_s", "lost_s")
@@ -52,7 +53,7 @@ class Order:
         sandbox: "lambda", or "none" for a plain process.
         memory_mb: Lambda's memory setting.
         environ: the function's own variables.
-        layouts: the same snapshot with each native layout that can be had, see `layouts`.
+        layouts: the same snapshot with each native layout.
         insist: arms that may not be skipped: the user asked for them by name.
         interleave: False runs the arms one after the other (a soak), without cold starts between.
     """
@@ -69,7 +70,7 @@ class Order:
     sandbox: str = "lambda"
     memory_mb: int = 1769
     environ: Mapping[str, str] = field(default_factory=dict)
-    layouts: Mapping[str, Path] = field(default_factory=dict)
+    layouts: Layouts = field(default_factory=Layouts)
     insist: frozenset[str] = frozenset()
     interleave: bool = True
 
@@ -108,7 +109,7 @@ class _Running:
         self.order = order
         self.on_step = on_step
         self.manifest = manifest.read(str(order.snapshot))
-        self.task = order.task or _task_of(self.manifest.body)
+        self.task = function_task(order.snapshot, order.task)
         self.samples: dict[str, list[Sample]] = {}
         self.skipped: dict[str, str] = {}
         self.failed: set[str] = set()
@@ -197,7 +198,7 @@ class _Running:
 
     def _snapshot_of(self, arm: Arm) -> Path:
         if arm.engine == "native" and arm.mode is not None:
-            return self.order.layouts[arm.mode]
+            return self.order.layouts.snapshots[arm.mode]
         return self.order.snapshot
 
     def _sample(self, arm: Arm, run: EnvironmentRun) -> Sample:
@@ -258,22 +259,16 @@ class _Running:
         }
 
 
-def _task_of(body: Mapping[str, Any]) -> Path:
-    task = Path(body["function"].get("task") or "")
-    if not task.is_dir() or task == Path():
-        raise UsageError(
-            "the directory that the snapshot was made from is not here",
-            hint="name the function's with --task",
-        )
-    return task
-
-
-def check_layer(layer: Path) -> Path:
-    """Return the built layer.
+def function_task(snapshot: Path, given: Path | None = None) -> Path:
+    """Return the function's directory: the given one, or the one that the snapshot was made from.
 
     Raises:
-        Unavailable: it has not been built.
+        BadSnapshot: the snapshot is none.
+        UsageError: there is no such directory.
     """
-    if not (layer / "bin" / "bootstrap").is_file():
-        raise Unavailable(f"the layer is not built: {layer}", hint="run `make setup`")
-    return layer
+    task = given or Path(str(manifest.read(str(snapshot)).body["function"].get("task") or "/nowhere"))
+    if not task.is_dir():
+        raise UsageError(
+            f"the function's directory {task} is not here", hint="name the function's directory with --task"
+        )
+    return task

@@ -23,11 +23,13 @@ from pathlib import Path
 import quickthaw
 from quickthaw import names
 from quickthaw.bench import demo
-from quickthaw.bench.arms import choose
+from quickthaw.bench.arms import choose, layouts_of
 from quickthaw.bench.disk import WARM, Disk
+from quickthaw.bench.layouts import provide
 from quickthaw.bench.run import Order
 from quickthaw.checkpoint import run as checkpoint
 from quickthaw.emulator.site import runtime_site
+from quickthaw.sandbox.spec import SandboxSpec
 
 WARM_UP = "risk"
 MEASURED = "risk-large"
@@ -92,15 +94,22 @@ def prepare(
 def order(
     prepared: Prepared, *, out: Path, python: Path, layer: Path, runs: int,
     arms: tuple[str, ...] = (), disk: Disk = WARM, soak: bool = False,
+    on_stage: OnStage = lambda _stage, _done: None,
 ) -> Order:  # fmt: skip
-    """Return the bench of the demo.
+    """Return the bench of the demo; plans the native layouts that the snapshot does not hold.
 
     Args:
         arms: names; all when empty, all but the cold start in a soak.
         soak: each arm's runs in a row.
+        on_stage: as for `prepare`.
     """
     event = demo.event_file(MEASURED)
     chosen = [arm for arm in choose(arms) if arms or not soak or arm.engine != "cold"]
+    layouts = provide(
+        prepared.snapshot, layouts_of(chosen), prepared.snapshot.parent / "layouts",
+        sandbox=SandboxSpec(python=python, task=prepared.task, layer=layer, runtime=runtime_site(python)),
+        on_stage=on_stage,
+    )  # fmt: skip
     return Order(
         snapshot=prepared.snapshot,
         task=prepared.task,
@@ -113,6 +122,7 @@ def order(
         out=out,
         insist=frozenset(arms),
         interleave=not soak,
+        layouts=layouts,
     )
 
 

@@ -9,14 +9,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from quickthaw.bench import arms, disk, plot, record, table
+from quickthaw.bench import arms, disk, layouts, plot, record, table
 from quickthaw.bench.live import LiveBench
 from quickthaw.bench.record import Bench
-from quickthaw.bench.run import Order
+from quickthaw.bench.run import Order, function_task
 from quickthaw.bench.run import bench as measure
 from quickthaw.cli.options import built_layer, events, function_python, variables
+from quickthaw.cli.progress import Stages
+from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import FunctionFailed
 from quickthaw.sandbox.choose import choose
+from quickthaw.sandbox.spec import SandboxSpec
 
 
 def command(
@@ -71,13 +74,23 @@ def command(
     kind, notice = choose(sandbox)
     if notice:
         console.print(f"notice: {notice}", style="yellow", markup=False)
+    built, interpreter = built_layer(layer), function_python(snapshot, python)
+    chosen = arms.choose(arm or [])
+    where = SandboxSpec(
+        python=interpreter, task=function_task(snapshot, task), layer=built, runtime=runtime_site(interpreter)
+    )
+    with Stages() as stages:
+        native = layouts.provide(
+            snapshot, arms.layouts_of(chosen), out / "layouts", sandbox=where, on_stage=stages.at
+        )
     order = Order(
         snapshot=snapshot,
-        task=task,
-        python=function_python(snapshot, python),
-        layer=built_layer(layer),
+        task=where.task,
+        python=interpreter,
+        layer=built,
         events=[(name, text.encode()) for name, text in events(event)],
-        arms=arms.choose(arm or []),
+        arms=chosen,
+        layouts=native,
         runs=count,
         disk=disk.parse(disk_state),
         out=out,

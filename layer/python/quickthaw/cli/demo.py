@@ -52,11 +52,11 @@ def command(
     built = built_layer(layer)
     with Stages() as stages:
         prepared = showcase.prepare(Path("build/demo"), python=python, layer=built, on_stage=stages.at)
+        order = showcase.order(
+            prepared, out=out, python=python, layer=built, runs=count, arms=tuple(arm or ()),
+            disk=disk.parse(disk_state), soak=soak, on_stage=stages.at,
+        )  # fmt: skip
     console.print(f"snapshot {'kept' if prepared.kept else 'made'}: {prepared.snapshot}", markup=False)
-    order = showcase.order(
-        prepared, out=out, python=python, layer=built, runs=count, arms=tuple(arm or ()),
-        disk=disk.parse(disk_state), soak=soak,
-    )  # fmt: skip
     with LiveBench(console, report_lines=True) as live:
         result = measure(order, on_step=live)
     pictures = plot.draw(result, out)
