@@ -77,9 +77,11 @@ def command(
     ] = None,
     since: Annotated[
         list[str] | None,
-        typer.Option(help="From when: 90m, 12h, 7d, 2w or an ISO time; once, or for OLD and NEW. [7d]"),
+        typer.Option(
+            help="From when: 90m, 12h, 7d, 2w or an ISO time; once, or for OLD and NEW (default: 7d)."
+        ),
     ] = None,
-    until: Annotated[list[str] | None, typer.Option(help="Until when, as --since. [now]")] = None,
+    until: Annotated[list[str] | None, typer.Option(help="Until when, as --since (default: now).")] = None,
     aggregate: Annotated[
         bool,
         typer.Option("--aggregate", help="Let Logs Insights count; faster, but thawed starts pass as cold."),
@@ -92,10 +94,12 @@ def command(
     arch: Annotated[Arch, typer.Option(help="Architecture whose price counts.")] = Arch.X86_64,
     region: Annotated[
         str | None,
-        typer.Option(help="AWS region of log groups and prices. [AWS_REGION, else us-east-1 for prices]"),
+        typer.Option(
+            help="AWS region of log groups and prices (default: AWS_REGION, else us-east-1 for prices)."
+        ),
     ] = None,
     day: Annotated[
-        str | None, typer.Option("--date", help="Day whose prices count, YYYY-MM-DD. [today]")
+        str | None, typer.Option("--date", help="Day whose prices count, YYYY-MM-DD (default: today).")
     ] = None,
     runtime: Annotated[
         Runtime, typer.Option(help="Decides what INIT and SnapStart cost on that day.")
