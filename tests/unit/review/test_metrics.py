@@ -93,6 +93,7 @@ def test_the_members_can_share_a_line_with_the_record() -> None:
         ("no snapshot at /opt/snapshot: No such file or directory", "no-snapshot"),
         ("/opt/snapshot/images/core-1.img is damaged: its checksum does not fit", "damaged"),
         ("/var/lang/lib/libpython3.12.so has 12 bytes, 13 when it was frozen", "file-changed"),
+        ("/var/lang/bin/python3.11: No such file or directory", "file-changed"),
         ("the thaw took longer than 5.0 s (no woke)", "too-slow"),
         (
             "the native restorer is not in this layer; CRIU needs CAP_CHECKPOINT_RESTORE or root",

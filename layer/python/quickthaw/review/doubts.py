@@ -210,8 +210,7 @@ def _of_both(result: Comparison, old: Account, new: Account) -> list[Doubt]:
         found.append(
             Doubt(
                 "overlapping-intervals",
-                f"the difference of the means may be anything from {low:+.1f} to {high:+.1f} ms: no "
-                "decision.",
+                f"the difference of the means may be anything from {low:+.1f} to {high:+.1f} ms.",
                 f"Collect about {_needed(old, new):,} starts per side to see a difference of this size, if "
                 "there is one.",
             )

@@ -46,6 +46,7 @@ _WORDS = (
     ("the snapshot is for", "other-machine"),
     ("when it was frozen", "file-changed"),
     ("when the function was frozen", "file-changed"),
+    ("no such file", "file-changed"),
     ("took longer than", "too-slow"),
     ("no space left", "no-room"),
     ("cannot allocate", "no-room"),
