@@ -140,10 +140,17 @@ class Sync(Feed):
 
 
 class Grow(Feed):
-    """Blocks are appended to the file that CRIU is already reading."""
+    """Blocks are appended to the file that CRIU is already reading.
+
+    By one thread that decodes and writes in turn.  Measured and left out, all
+    slower on two processors, where the cost is allocating pages and CRIU
+    allocates beside us: a second thread for the writes, holding CRIU back by
+    a lease until a share of the pages is there, and punching out what CRIU
+    has read (--auto-dedup).
+    """
 
     def prepare(self) -> None:
-        version = _bundled_version(self.manifest)
+        version = self.manifest.criu_version
         if version not in GROWING_CRIU:
             raise Declined(f"mode grow is not known to work with CRIU {version}; use QUICKTHAW_MODE=async")
         if self.manifest.processes != 1:
@@ -152,13 +159,7 @@ class Grow(Feed):
         self._create_targets()
 
     def run(self) -> None:
-        from quickthaw.runtime import decode
-
-        ring = Ring(self)
-        for fd in self._targets.values():
-            while block := ring.next():
-                decode.write_all(fd, memoryview(block[0])[: block[1]])
-                ring.give_back(block)
+        self._decode_all()
 
 
 class Async(Feed):
@@ -284,8 +285,7 @@ class Stream(Feed):
 class Ring:
     """Decodes every page file in a thread of its own, a few blocks ahead of who takes them.
 
-    Two threads, because decoding (40 ms for 120 MB) and writing (50 ms, page
-    allocation) then overlap; on one CPU they take turns and nothing is lost.
+    For a pipe, which CRIU empties at its own pace: decoding need not wait for it.
     """
 
     def __init__(self, feed: Feed) -> None:
@@ -371,7 +371,3 @@ def _widen(fd: int) -> None:
         fcntl.fcntl(fd, _F_SETPIPE_SZ, _PIPE_BYTES)
     except OSError:
         pass  # over this user's pipe budget: smaller writes, same bytes
-
-
-def _bundled_version(manifest: Manifest) -> str:
-    return manifest.criu_version
