@@ -94,7 +94,7 @@ static void write_document(void)
 	put_text("{\"version\":1,\"engine\":\"native\",\"reason\":null,\"report\":\"self\",\"mode\":");
 	put_string(layout_name());
 	put_text(",\"telemetry\":");
-	put_text(thaw.telemetry ? "true" : "false");
+	put_text(thaw.telemetry_fd >= 0 ? "true" : "false");
 	put_seconds(",\"started_s\":", thaw.started_ns);
 	put_number(",\"timings\":{\"bytes_read\":", thaw.bytes_read);
 	put_seconds(",\"check_s\":", thaw.phase_ns[PHASE_CHECK]);

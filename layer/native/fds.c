@@ -64,20 +64,6 @@ static void take_locks(void)
 	}
 }
 
-static long number_of(const char *text)
-{
-	long value = 0;
-
-	if (!text || !*text)
-		return -1;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9' || value > 0xffff)
-			return -1;
-		value = value * 10 + *text - '0';
-	}
-	return value;
-}
-
 /*
  * The telemetry descriptor of this environment becomes the number that the
  * process knows.  It is moved first: its own number may belong to the process.
@@ -85,12 +71,13 @@ static long number_of(const char *text)
 static void place_own(void)
 {
 	const struct plan_header *plan = thaw.plan;
-	long telemetry = number_of(thaw.telemetry), null = -1;
+	long null;
 
-	if (telemetry > 2 && SYS(dup3, telemetry, plan->telemetry_fd, 0) >= 0) {
-		SYS(close, telemetry);
-	} else {
-		thaw.telemetry = NULL;
+	if (thaw.telemetry_fd > 2 && thaw.telemetry_fd != (int)plan->telemetry_fd &&
+	    SYS(dup3, thaw.telemetry_fd, plan->telemetry_fd, 0) >= 0) {
+		SYS(close, thaw.telemetry_fd);
+	} else if (thaw.telemetry_fd != (int)plan->telemetry_fd) {
+		thaw.telemetry_fd = -1;
 		null = SYS(open, "/dev/null", O_RDWR | O_CLOEXEC);
 		if (null < 0)
 			decline("cannot open /dev/null: %e", null);

@@ -79,16 +79,18 @@ static void run(void)
 	phase_end(PHASE_FILL);
 	thaw.step = "while making threads and descriptors";
 	threads_start();
-	process_set_actions();
 	fds_place();
 	process_set_rest();
 	memory_map_set();
 	leader_prepare();
 	phase_end(PHASE_FINISH);
 	context_send();
+	process_set_actions(); /* ours, for crashes, are given up last */
 	drop_own_memory();
-	if (thaw.options.hold)
+	if (thaw.options.hold) {
+		SYS(write, STDERR, "held\n", 5);
 		SYS(kill, SYS(getpid), SIGSTOP);
+	}
 	threads_release();
 }
 

@@ -69,6 +69,19 @@ static const char *base_name(const char *path)
 	return base;
 }
 
+/* A descriptor number; -1 when it is none, or one of the standard streams. */
+static int number_of(const char *text)
+{
+	int value = 0;
+
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9' || value > 0xffff)
+			return -1;
+		value = value * 10 + *text - '0';
+	}
+	return value > 2 ? value : -1;
+}
+
 /* Reads and removes what start_again() added, always the last entry. */
 static void take_tries(char **environ)
 {
@@ -125,6 +138,7 @@ bool options_read(int argc, char **argv, char **environ)
 	thaw.environ = environ;
 	thaw.arguments = argv;
 	thaw.snapshot = DEFAULT_SNAPSHOT;
+	thaw.telemetry_fd = -1;
 	take_tries(environ);
 	for (char **entry = environ; *entry; entry++) {
 		if ((value = value_of(*entry, "QUICKTHAW_ENGINE")) && *value)
@@ -134,7 +148,7 @@ bool options_read(int argc, char **argv, char **environ)
 		else if ((value = value_of(*entry, "QUICKTHAW_NATIVE")))
 			read_switches(value);
 		else if ((value = value_of(*entry, "_LAMBDA_TELEMETRY_LOG_FD")))
-			thaw.telemetry = value;
+			thaw.telemetry_fd = number_of(value);
 		else if (value_of(*entry, "QUICKTHAW_DECLINED"))
 			declined = true;
 		else if (value_of(*entry, "AWS_LAMBDA_MAX_CONCURRENCY"))

@@ -55,11 +55,12 @@ struct options { /* QUICKTHAW_NATIVE=word,word: switches for learn and for tests
 
 #define TRY_VARIABLE "QUICKTHAW_TRY"
 
+/* No pointer in here leads to argv or the environment but through the copies in the vault. */
 struct thaw {
-	const char *snapshot;
+	const char *snapshot; /* valid until maps_drop_all() */
 	char **fallback;
 	char **environ;
-	const char *telemetry; /* value of _LAMBDA_TELEMETRY_LOG_FD, or NULL */
+	int telemetry_fd;      /* _LAMBDA_TELEMETRY_LOG_FD; -1: none */
 	uint32_t tries;        /* how often start_again() has been used */
 	char **arguments;      /* our own argv */
 	bool alone;            /* the fallback is the original command: a reason must be logged here */

@@ -1,0 +1,219 @@
+"""The restored process is the frozen one: it runs, everything in it works, and its memory is the same."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from quickthaw import criuimg, names
+from quickthaw.criuimg import records as r
+from quickthaw.plan.contents import Contents
+from quickthaw.plan.resolve import from_sandbox
+
+from .conftest import Freezer, Frozen, Memory, Thawed, Thawer, hot_half
+
+pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
+LAYOUTS = ("lz4", "lazy", "hot")
+
+
+def snapshot_of(frozen: Frozen, out: Path, layout: str, **more: object) -> Path:
+    hot = hot_half(frozen) if layout == "hot" else None
+    frozen.plan(out, layout, hot=hot, **more)
+    return out
+
+
+def problems(thawed: Thawed) -> dict[str, str]:
+    return {item: problem for item, problem in thawed.answer()["results"].items() if problem}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_thawed_interpreter_works(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, layout: str, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(python, "selftest")
+    assert frozen.threads == 3
+    with thaw(frozen, snapshot_of(frozen, tmp_path, layout), modules=("selftest",)) as thawed:
+        answer = thawed.answer()
+    assert {item: problem for item, problem in answer["results"].items() if problem} == {}
+    assert len(answer["results"]) >= 34
+    assert answer["context"]["mode"] == layout
+
+
+def test_every_python_thaws(freeze_victim: Freezer, thaw: Thawer, each_python: Path, tmp_path: Path) -> None:
+    frozen = freeze_victim(each_python, "selftest")
+    with thaw(frozen, snapshot_of(frozen, tmp_path, "lazy"), modules=("selftest",)) as thawed:
+        assert problems(thawed) == {}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_blas_workers_compute_what_they_computed(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, layout: str, tmp_path: Path
+) -> None:
+    site = Path(__file__).resolve().parents[3] / "build" / "task" / "3.11"
+    if not site.is_dir():
+        pytest.skip("the demo's packages are not built")
+    frozen = freeze_victim(
+        python, "numbers_", "selftest", site=site, environ={"OPENBLAS_NUM_THREADS": "2"}
+    )
+    assert frozen.threads >= 4
+    with thaw(frozen, snapshot_of(frozen, tmp_path, layout), modules=("numbers_", "selftest")) as thawed:
+        assert problems(thawed) == {}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_an_import_may_hold_is_there_again(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, layout: str, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(python, "held")
+    with thaw(frozen, snapshot_of(frozen, tmp_path, layout), modules=("held",)) as thawed:
+        assert problems(thawed) == {}
+
+
+@pytest.mark.parametrize("words", ["", "proxy", "park", "nopopulate,nohuge", "1", "learn"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_all_memory_is_the_same_right_after_the_thaw(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, layout: str, words: str, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(python, "selftest", "held")
+    snapshot = snapshot_of(frozen, tmp_path, layout)
+    with thaw(frozen, snapshot, words=f"hold,{words}") as thawed:
+        thawed.until_held()
+        memory = Memory.of(thawed.process.pid)
+        assert differences(frozen, memory, proxied=words in ("proxy", "park")) == []
+        if words not in ("proxy", "park"):
+            assert coverage_of_images(frozen) == coverage_of(memory)
+
+
+def differences(frozen: Frozen, memory: Memory, *, proxied: bool) -> list[str]:
+    """Bytes that differ from the images, but for thread ids and rseq's words; also files' own pages."""
+    process = frozen.process
+    allowed: set[int] = set()
+    for thread in process.threads:
+        allowed.update(range(thread.info.clear_tid_addr, thread.info.clear_tid_addr + 4))
+        if thread.core.rseq_entry is not None:
+            first = thread.core.rseq_entry.rseq_abi_pointer
+            allowed.update(range(first, first + 32))
+    found = []
+    size = names.PAGE_SIZE
+    pages = frozen.images / f"pages-{process.pagemap.pages_id}.img"
+    with criuimg.PageStore(process.pagemap, pages) as store, open(f"/proc/{memory.pid}/mem", "rb", 0) as live:
+        contents = Contents(process, store, from_sandbox(frozen.spec))
+        for vma in process.mm.vmas:
+            skipped = r.AREA_VSYSCALL | r.AREA_VVAR | (r.AREA_VDSO if proxied else 0)
+            if vma.status & skipped or not vma.prot & 1:
+                continue
+            for page in range(vma.start // size, vma.end // size):
+                try:
+                    got = os.pread(live.fileno(), size, page * size)
+                except OSError:
+                    continue  # behind the end of a mapped file
+                want = contents.page(page)
+                if got == want:
+                    continue
+                at = [page * size + i for i in range(size) if got[i] != want[i]]
+                if not allowed.issuperset(at):
+                    found.append(f"{page * size:x}: {len(at)} bytes, {vma}")
+        contents.close()
+    return found
+
+
+def coverage_of_images(frozen: Frozen) -> list[list[object]]:
+    letters = (("r", 1), ("w", 2), ("x", 4))
+    return joined(
+        (vma.start, vma.end, "".join(letter if vma.prot & bit else "-" for letter, bit in letters))
+        for vma in frozen.process.mm.vmas
+        if not vma.status & r.AREA_VSYSCALL
+    )
+
+
+def coverage_of(memory: Memory) -> list[list[object]]:
+    """Without the restorer's own leftovers, which lie between two known addresses."""
+    return joined(
+        (start, end, permissions[:3])
+        for start, end, permissions, name in memory.maps
+        if name != "[vsyscall]" and not 0x6000_0000_0000 <= start < 0x6000_8000_0000
+    )
+
+
+def joined(spans: object) -> list[list[object]]:
+    result: list[list[object]] = []
+    for start, end, permissions in sorted(spans):  # type: ignore[call-overload]
+        if result and result[-1][1] == start and result[-1][2] == permissions:
+            result[-1][1] = end
+        else:
+            result.append([start, end, permissions])
+    return result
+
+
+def test_little_of_the_restorer_stays(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(python, "selftest")
+    with thaw(frozen, snapshot_of(frozen, tmp_path, "lazy"), words="hold") as thawed:
+        thawed.until_held()
+        memory = Memory.of(thawed.process.pid)
+    left = sum(end - start for start, end, _, _ in memory.maps if 0x6000_0000_0000 <= start < 0x6000_8000_0000)
+    assert left <= 192 * 1024
+
+
+@pytest.mark.parametrize("words", ["proxy", "park", "nommmap", "nopopulate,nohuge", "1"])
+def test_the_interpreter_works_with_each_way_round(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, words: str, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(python, "selftest")
+    environ = {"VICTIM_NO_MM_MAP": "1"} if words == "nommmap" else {}
+    with thaw(
+        frozen, snapshot_of(frozen, tmp_path, "hot"), words=words, modules=("selftest",), environ=environ
+    ) as thawed:
+        assert problems(thawed) == {}
+
+
+@pytest.mark.parametrize("deny", ["mm_map", "madv_populate", "madv_hugepage", "memfd", "mremap_vdso"])
+def test_the_interpreter_works_where_the_sandbox_refuses(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, deny: str, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(python, "selftest")
+    environ = {"VICTIM_NO_MM_MAP": "1"} if deny == "mm_map" else {}
+    with thaw(
+        frozen, snapshot_of(frozen, tmp_path, "lz4"), modules=("selftest",), deny=(deny,), environ=environ
+    ) as thawed:
+        assert problems(thawed) == {}
+
+
+def test_the_restorer_works_in_another_part_of_the_address_space(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(python, "selftest")
+    snapshot = snapshot_of(frozen, tmp_path, "lz4", area=0x3456_7000_0000)
+    with thaw(frozen, snapshot, modules=("selftest",)) as thawed:
+        assert problems(thawed) == {}
+
+
+def test_a_large_environment_arrives_whole(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(python)
+    environ = {f"LARGE_{number}": "x" * 90_000 for number in range(4)}
+    with thaw(frozen, snapshot_of(frozen, tmp_path, "lazy"), environ=environ) as thawed:
+        assert thawed.answer()["context"]["engine"] == "native"
+
+
+def test_the_telemetry_descriptor_gets_its_number(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(python, "telemetry")
+    read, write = os.pipe()
+    with thaw(
+        frozen,
+        snapshot_of(frozen, tmp_path, "lazy"),
+        modules=("telemetry",),
+        environ={"_LAMBDA_TELEMETRY_LOG_FD": "9"},
+        pass_fds={9: write},
+    ) as thawed:
+        os.close(write)
+        answer = thawed.answer()
+    assert answer["context"]["telemetry"] is True
+    assert answer["results"] == {"telemetry.own_number_is_closed": None}
+    assert os.read(read, 100) == b"telemetry"
+    os.close(read)

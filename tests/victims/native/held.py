@@ -1,0 +1,282 @@
+"""Descriptors, timers, locks and mappings that an import may leave behind."""
+
+import ctypes
+import fcntl
+import mmap
+import os
+import select
+import signal
+import socket
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+held: dict[str, Any] = {}
+fired: list[int] = []
+SIZE = 1 << 20
+
+
+def hold() -> None:
+    """One of each."""
+    reader, writer = os.pipe()
+    os.write(writer, b"unread")
+    held["pipe"] = (reader, writer)
+    held["pipe copy"] = os.dup(reader)
+    empty = os.pipe2(os.O_NONBLOCK)
+    held["empty pipe"] = empty
+    fcntl.fcntl(empty[1], fcntl.F_SETPIPE_SZ, 1 << 17)
+    event = os.eventfd(5, os.EFD_NONBLOCK)
+    held["event"] = event
+    left, right = socket.socketpair()
+    left.sendall(b"stream")
+    left.setblocking(False)
+    held["pair"] = (left, right)
+    one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.send(b"first")
+    one.send(b"second")
+    held["datagrams"] = (one, two)
+    epoll = select.epoll()
+    epoll.register(reader, select.EPOLLIN)
+    epoll.register(right.fileno(), select.EPOLLIN | select.EPOLLET)
+    epoll.register(empty[0], select.EPOLLIN)
+    held["epoll"] = epoll
+    timer = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK)
+    libc.timerfd_settime(timer, 0, struct.pack("qqqq", 0, 0, 0, 300_000_000), None)
+    held["timerfd"] = timer
+    mask = struct.pack("Q", 1 << (signal.SIGUSR2 - 1))
+    held["signalfd"] = libc.signalfd(-1, mask, os.O_NONBLOCK)
+    memory = os.memfd_create("scratch")
+    os.write(memory, b"in memory")
+    held["memfd"] = memory
+    file = tempfile.TemporaryFile(dir="/tmp")
+    file.write(b"x" * 5000 + b"end")
+    file.flush()
+    file.seek(5000)
+    held["unlinked"] = file
+    held["append"] = os.open("/dev/null", os.O_WRONLY | os.O_APPEND)
+    held["source"] = open(__file__, "rb")
+    held["source"].seek(4)
+    held["source copy"] = os.dup(held["source"].fileno())
+    fcntl.flock(held["source"], fcntl.LOCK_SH)
+    held["cloexec"] = os.open("/dev/null", os.O_RDONLY)
+    os.set_inheritable(held["source copy"], True)
+    held["stdout copy"] = os.dup(1)
+    signal.signal(signal.SIGVTALRM, lambda number, _frame: fired.append(number))
+    signal.setitimer(signal.ITIMER_VIRTUAL, 3600, 0)
+    signal.signal(signal.SIGRTMIN, lambda number, _frame: fired.append(number))
+    held["posix timer"] = _posix_timer()
+    _mappings()
+
+
+def _posix_timer() -> int:
+    identity = ctypes.c_void_p()
+    event = struct.pack("QiiQQQQQQ", 0, signal.SIGRTMIN, 0, 0, 0, 0, 0, 0, 0)  # SIGEV_SIGNAL
+    if libc.timer_create(time.CLOCK_MONOTONIC, event, ctypes.byref(identity)) != 0:
+        raise OSError(ctypes.get_errno(), "timer_create")
+    libc.timer_settime(identity, 0, struct.pack("qqqq", 0, 0, 0, 300_000_000), None)
+    return identity.value or 0
+
+
+def _mappings() -> None:
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    held["reserved"] = libc.mmap(None, 64 << 20, 0, private | 0x4000, -1, 0)
+    code = libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_WRITE, private, -1, 0)
+    ctypes.memmove(code, b"\xb8\x2a\x00\x00\x00\xc3", 6)  # mov $42, %eax; ret
+    libc.mprotect(code, 4096, mmap.PROT_READ | mmap.PROT_EXEC)
+    held["code"] = code
+    guard = libc.mmap(None, 3 * 4096, mmap.PROT_READ | mmap.PROT_WRITE, private, -1, 0)
+    libc.mprotect(guard + 4096, 4096, 0)
+    ctypes.memset(guard, 7, 4096)
+    held["guard"] = guard
+    unforked = libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_WRITE, private, -1, 0)
+    libc.madvise(unforked, 4096, 10)  # MADV_DONTFORK
+    ctypes.memset(unforked, 8, 4096)
+    held["unforked"] = unforked
+    wiped = libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_WRITE, private, -1, 0)
+    libc.madvise(wiped, 4096, 18)  # MADV_WIPEONFORK
+    ctypes.memset(wiped, 9, 4096)
+    held["wiped"] = wiped
+    large = libc.mmap(None, SIZE, mmap.PROT_READ | mmap.PROT_WRITE, private, -1, 0)
+    ctypes.memset(large, 3, SIZE)
+    held["large"] = large
+
+
+def equal(found: object, expected: object) -> None:
+    """Says both when they differ."""
+    if found != expected:
+        raise AssertionError(f"{found!r}, not {expected!r}")
+
+
+def epoll_lists_what_is_ready() -> None:
+    reader, _ = held["pipe"]
+    _, right = held["pair"]
+    equal({fd for fd, _ in held["epoll"].poll(5)}, {reader, right.fileno()})
+
+
+def pipe_with_unread_data() -> None:
+    reader, writer = held["pipe"]
+    equal(os.read(reader, 3), b"unr")
+    equal(os.read(held["pipe copy"], 100), b"ead")
+    os.write(writer, b"more")
+    equal(os.read(reader, 100), b"more")
+
+
+def empty_pipe_keeps_flags_and_size() -> None:
+    reader, writer = held["empty pipe"]
+    equal(os.get_blocking(reader), False)
+    equal(fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ), 1 << 17)
+    equal(os.get_inheritable(reader), False)
+
+
+def eventfd_counter() -> None:
+    equal(os.eventfd_read(held["event"]), 5)
+    equal(os.get_blocking(held["event"]), False)
+
+
+def socket_pair_stream() -> None:
+    left, right = held["pair"]
+    equal(right.recv(100), b"stream")
+    right.sendall(b"back")
+    equal(select.select([left], [], [], 5)[0], [left])
+    equal(left.recv(100), b"back")
+    equal(os.get_blocking(left.fileno()), False)
+
+
+def socket_pair_datagrams() -> None:
+    _, two = held["datagrams"]
+    equal((two.recv(100), two.recv(100)), (b"first", b"second"))
+
+
+def timer_descriptor_expires() -> None:
+    equal(select.select([held["timerfd"]], [], [], 5)[0], [held["timerfd"]])
+
+
+def signal_descriptor() -> None:
+    os.kill(os.getpid(), signal.SIGUSR2) if signal.SIGUSR2 in signal.pthread_sigmask(0, []) else None
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    os.kill(os.getpid(), signal.SIGUSR2)
+    equal(select.select([held["signalfd"]], [], [], 5)[0], [held["signalfd"]])
+    equal(struct.unpack_from("I", os.read(held["signalfd"], 128))[0], signal.SIGUSR2)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def memory_file() -> None:
+    equal(os.pread(held["memfd"], 100, 0), b"in memory")
+    equal(os.lseek(held["memfd"], 0, os.SEEK_CUR), 9)
+
+
+def unlinked_file() -> None:
+    equal(held["unlinked"].read(), b"end")
+    held["unlinked"].seek(0)
+    equal(held["unlinked"].read(3), b"xxx")
+
+
+def append_mode() -> None:
+    equal(fcntl.fcntl(held["append"], fcntl.F_GETFL) & os.O_APPEND, os.O_APPEND)
+
+
+def copies_share_a_position() -> None:
+    equal(os.lseek(held["source copy"], 0, os.SEEK_CUR), os.lseek(held["source"].fileno(), 0, os.SEEK_CUR))
+    os.lseek(held["source copy"], 10, os.SEEK_SET)
+    equal(os.lseek(held["source"].fileno(), 0, os.SEEK_CUR), 10)
+
+
+def close_on_exec() -> None:
+    equal(os.get_inheritable(held["cloexec"]), False)
+    equal(os.get_inheritable(held["source copy"]), True)
+
+
+def lock_is_held() -> None:
+    with open(__file__, "rb") as other:
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        raise AssertionError("the shared lock is gone")
+
+
+def copy_of_standard_output() -> None:
+    equal(os.fstat(held["stdout copy"]).st_ino, os.fstat(1).st_ino)
+
+
+def interval_timer_runs() -> None:
+    left, _ = signal.getitimer(signal.ITIMER_VIRTUAL)
+    equal(3500 < left <= 3600, True)
+
+
+def posix_timer_fires() -> None:
+    deadline = time.monotonic() + 5
+    while signal.SIGRTMIN not in fired and time.monotonic() < deadline:
+        select.select([], [], [], 0.01)
+    equal(signal.SIGRTMIN in fired, True)
+
+
+def reserved_memory() -> None:
+    equal(_permissions(held["reserved"]), "---p")
+
+
+def executable_page() -> None:
+    equal(_permissions(held["code"]), "r-xp")
+    equal(ctypes.CFUNCTYPE(ctypes.c_int)(held["code"])(), 42)
+
+
+def guard_page() -> None:
+    equal(_permissions(held["guard"] + 4096), "---p")
+    equal(ctypes.string_at(held["guard"], 2), b"\7\7")
+
+
+def advice_survives() -> None:
+    equal("dc" in _vm_flags(held["unforked"]), True)
+    equal("wf" in _vm_flags(held["wiped"]), True)
+    equal(ctypes.string_at(held["wiped"], 1), b"\t")
+
+
+def large_block() -> None:
+    equal(ctypes.string_at(held["large"], SIZE), b"\3" * SIZE)
+
+
+def _permissions(address: int) -> str:
+    for line in open("/proc/self/maps"):
+        start, end = (int(word, 16) for word in line.split()[0].split("-"))
+        if start <= address < end:
+            return line.split()[1]
+    return "unmapped"
+
+
+def _vm_flags(address: int) -> list[str]:
+    inside = False
+    for line in open("/proc/self/smaps"):
+        words = line.split()
+        if "-" in words[0] and not words[0].endswith(":"):
+            start, end = (int(word, 16) for word in words[0].split("-"))
+            inside = start <= address < end
+        elif inside and words[0] == "VmFlags:":
+            return words[1:]
+    return []
+
+
+def check() -> Iterator[tuple[str, str | None]]:
+    """Run every item in the order of this file."""
+    helpers = {"hold", "check", "equal"}
+    items: list[Callable[[], None]] = [
+        value
+        for name, value in globals().items()
+        if callable(value)
+        and getattr(value, "__module__", "") == __name__
+        and name not in helpers
+        and not name.startswith("_")
+    ]
+    for item in items:
+        try:
+            item()
+        except BaseException as error:
+            yield item.__name__, f"{type(error).__name__}: {error}"
+        else:
+            yield item.__name__, None
