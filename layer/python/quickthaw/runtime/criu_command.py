@@ -23,6 +23,7 @@ def dump(*, criu: str, pid: int, images: str, work: str) -> list[str]:
         f"--images-dir={images}",
         f"--work-dir={work}",
         "--log-file=dump.log",
+        "--file-locks",  # an import may hold locks on files of its own; without this CRIU refuses
         "--unprivileged",  # runs as the function's own user; only so may the images be restored without root
     ]
 
@@ -43,6 +44,7 @@ def restore(*, criu: str, images: str, work: str, inherit: dict[int, int], strea
         f"--images-dir={images}",
         f"--work-dir={work}",
         "--log-file=restore.log",
+        "--file-locks",  # as at the dump
         "--restore-detached",  # CRIU ends when the process runs
         "--restore-sibling",  # the process becomes our child: we see how it ends
         "--unprivileged",  # CAP_CHECKPOINT_RESTORE is enough; also the only way to use a kernel cache file
