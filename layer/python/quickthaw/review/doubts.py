@@ -100,7 +100,7 @@ def _of_one(side: str, group: Group, account: Account, ledger: Ledger) -> list[D
         found.append(
             Doubt(
                 "malformed-lines",
-                f"{side}: {ledger.malformed:,} records could not be read (line {at}).",
+                f"{side}: records that could not be read: {ledger.malformed:,} (line {at}).",
                 "Look at these lines; a log cut off at its end or wrapped at a column does this.",
             )
         )

@@ -77,7 +77,7 @@ def page(result: Comparison) -> str:
         if group.problems:
             rows = [(str(problem.line), problem.why, problem.text) for problem in group.problems]
             parts.append(f"<h2>Lines of {side} that could not be read ({group.malformed:,})</h2>")
-            parts.append(_table(("line", "why", "text"), rows, wrap=2))
+            parts.append(_table(("line", "why", "text"), rows, left=2, wrap=2))
     prices = result.prices
     parts.append(
         f"<footer>Prices of {prices.day} for {prices.arch} in {escape(prices.region)}: "
