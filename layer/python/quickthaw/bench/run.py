@@ -29,7 +29,7 @@ from quickthaw.bench.disk import WARM, Disk
 from quickthaw.bench.doubts import doubts
 from quickthaw.bench.layouts import Layouts
 from quickthaw.bench.record import ArmResult, Bench, Sample
-from quickthaw.emulator.run import EnvironmentRun, FunctionSpec, run_environment
+from quickthaw.emulator.run import INIT_LIMIT_S, EnvironmentRun, FunctionSpec, run_environment
 from quickthaw.errors import FunctionFailed, UsageError
 from quickthaw.snapshot import manifest
 
@@ -223,6 +223,8 @@ class _Running:
             return f"fell back to {run.engine}: {run.reason}"
         if arm is not COLD and run.mode != arm.mode:
             return f"used mode {run.mode} instead of {arm.mode}: {run.reason}"
+        if run.init_s is None:
+            return f"did not ask for an event within Lambda's {INIT_LIMIT_S:.0f} s for init"
         if run.errors:
             return f"the function failed: {json.dumps(run.errors[0])}"
         found = difference(self.reference, run.answers, shared_credentials=True)
