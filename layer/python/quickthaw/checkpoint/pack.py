@@ -65,7 +65,7 @@ def pack(
     Returns:
         What was packed, by N.
     """
-    sources = sorted(images.glob("pages-*.img"))
+    sources = sorted(path for path in images.glob("pages-*.img") if path.stem[len("pages-") :].isdigit())
     total, done = sum(source.stat().st_size for source in sources), 0
     packed = {}
     for source in sources:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NT_GNU_BUILD_ID = 3  # elf.h
 _PT_NOTE = 4
+_PROGRAM_HEADER = 56  # bytes of an Elf64_Phdr
 
 
 def build_id(path: str) -> str | None:
@@ -34,6 +35,8 @@ def build_id(path: str) -> str | None:
         if head[:6] != b"\x7fELF\x02\x01":
             return None
         table, entry, count = _number(head, 32, 8), _number(head, 54, 2), _number(head, 56, 2)
+        if entry < _PROGRAM_HEADER:
+            return None
         for at in range(table, table + entry * count, entry):
             if _number(head, at, 4) != _PT_NOTE:
                 continue
