@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CAP_SYS_ADMIN = 21  # linux/capability.h
 CAP_CHECKPOINT_RESTORE = 40
+CRIU_NOT_PERMITTED = "CRIU needs CAP_CHECKPOINT_RESTORE or root, this process has neither"
 
 
 def snapshot_fits(manifest: Manifest, snapshot: str) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 from quickthaw import names
 from quickthaw.runtime import wake
 
-_PURE_RUNTIME = (
+_NEEDED_AFTER = (
     "awslambdaric.lambda_config",
     "awslambdaric.lambda_context",
     "awslambdaric.lambda_literals",
@@ -33,6 +33,7 @@ _PURE_RUNTIME = (
     "awslambdaric.lambda_runtime_hooks_runner",
     "awslambdaric.lambda_runtime_log_utils",
     "awslambdaric.lambda_runtime_marshaller",
+    "quickthaw.runtime.metrics",
     "concurrent.futures.thread",  # thread polling of python3.12 and later
     "http.client",  # the runtime client's error path
 )
@@ -44,7 +45,7 @@ def main() -> None:
     # As given, not as os.environ: the interpreter itself may have set LC_CTYPE (PEP 538).
     started: dict[str, str] = order["environ"]
     sys.argv = ["awslambdaric", order["handler"]]
-    for name in _PURE_RUNTIME:
+    for name in _NEEDED_AFTER:
         importlib.import_module(name)
     try:
         begin = time.monotonic()

@@ -67,9 +67,7 @@ def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapsho
     if engine == "native":
         raise Declined(declined or "the native restorer is not in this layer")
     if not checks.criu_permitted():
-        raise Declined(
-            _joined(declined, "CRIU needs CAP_CHECKPOINT_RESTORE or root, this process has neither")
-        )
+        raise Declined(_joined(declined, checks.CRIU_NOT_PERMITTED))
     checks.snapshot_fits(found, snapshot)
     return found
 
@@ -113,7 +111,8 @@ def _start_cold(command: list[str], environ: dict[str, str], reason: str, starte
             "reason": reason,
             "snapshot": None,
             "lost_s": time.monotonic() - started_s,
-        }
+        },
+        environ,
     )
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python ignores these; the next program expects them
         _signal.signal(number, _signal.SIG_DFL)

@@ -203,6 +203,7 @@ def _tell(context: dict[str, Any], woke: dict[str, Any]) -> None:
 
     The process writes it, not the bootstrap: then it stands in the log before the first answer.
     """
+    sys.stdout.flush()  # what the hooks printed belongs before the first request
     report.write(
         {
             "engine": context["engine"],
@@ -214,7 +215,8 @@ def _tell(context: dict[str, Any], woke: dict[str, Any]) -> None:
             "wake_steps": woke["steps"],
             "total_s": time.monotonic() - context["started_s"],
             "cold_init_saved_s": context.get("cold_init_s"),
-        }
+        },
+        os.environ,
     )
     if context["report"] == "woke":
         _write(names.WOKE_FD, {"woke": True})
