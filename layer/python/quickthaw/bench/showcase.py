@@ -53,6 +53,11 @@ class Prepared:
     kept: bool
 
 
+def home() -> Path:
+    """Return where the demo's snapshot is kept, in the clone that this package runs from."""
+    return demo.root() / "build" / "demo"
+
+
 def prepare(
     out: Path, *, python: Path, layer: Path, on_stage: OnStage = lambda _stage, _done: None
 ) -> Prepared:

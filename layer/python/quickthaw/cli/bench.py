@@ -31,8 +31,8 @@ def command(
         list[str] | None,
         typer.Option(
             "--arm",
-            help=f"Arm to measure (repeatable): {', '.join(one.name for one in arms.ARMS)}. "
-            "[all that the snapshot holds]",
+            help=f"Arm to measure (repeatable): {', '.join(one.name for one in arms.ARMS)}.",
+            show_default="all that the snapshot holds",
         ),
     ] = None,
     disk_state: Annotated[
@@ -40,16 +40,19 @@ def command(
         typer.Option("--disk", help="Page cache before each run: warm, cold, or cold and read at 60MB/s."),
     ] = "warm",
     task: Annotated[
-        Path | None, typer.Option("--task", help="The function's directory. [the snapshot's own]")
+        Path | None,
+        typer.Option("--task", help="The function's directory.", show_default="the snapshot's own"),
     ] = None,
     python: Annotated[
-        Path | None, typer.Option("--python", help="Interpreter of the function. [the snapshot's]")
+        Path | None,
+        typer.Option("--python", help="Interpreter of the function.", show_default="the snapshot's"),
     ] = None,
     env: Annotated[
         list[str] | None, typer.Option("--env", help="NAME=VALUE over what the emulator sets (repeatable).")
     ] = None,
     sandbox: Annotated[
-        str | None, typer.Option("--sandbox", help="lambda or none. [lambda where root allows it]")
+        str | None,
+        typer.Option("--sandbox", help="lambda or none.", show_default="lambda where root allows it"),
     ] = None,
     memory: Annotated[
         int, typer.Option("--memory", min=128, max=10240, help="MB that the function is told it has.")

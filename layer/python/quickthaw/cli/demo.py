@@ -18,11 +18,16 @@ from quickthaw.cli.progress import Stages
 
 
 def command(
-    out: Annotated[Path, typer.Option("--out", help="Directory for bench.json and the pictures.")] = Path(
-        "build/demo"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Directory for bench.json and the pictures.", show_default="build/demo of the clone"
+        ),
+    ] = None,
     count: Annotated[int, typer.Option("-n", min=1, help="Counted runs of each arm.")] = 7,
-    arm: Annotated[list[str] | None, typer.Option("--arm", help="Arm to measure (repeatable). [all]")] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option("--arm", help="Arm to measure (repeatable).", show_default="all")
+    ] = None,
     disk_state: Annotated[
         str,
         typer.Option("--disk", help="Page cache before each run: warm, cold, or cold and read at 60MB/s."),
@@ -43,15 +48,16 @@ def command(
 ) -> None:
     """Freeze the demo function, start it in every way, and show what was won.
 
-    Needs a clone of the repository (handler/demo) and root. Packages and snapshot are
-    kept in build/ while their inputs stay the same.
+    Needs root and a clone of the repository (handler/demo). Packages and
+    snapshot are kept in build/ while their inputs stay the same.
 
     Exit code 6 when a run fell back, failed or answered differently.
     """
     console = Console(stderr=True, highlight=False)
+    out = out or showcase.home()
     built = built_layer(layer)
     with Stages() as stages:
-        prepared = showcase.prepare(Path("build/demo"), python=python, layer=built, on_stage=stages.at)
+        prepared = showcase.prepare(showcase.home(), python=python, layer=built, on_stage=stages.at)
         order = showcase.order(
             prepared, out=out, python=python, layer=built, runs=count, arms=tuple(arm or ()),
             disk=disk.parse(disk_state), soak=soak, on_stage=stages.at,
