@@ -20,9 +20,10 @@ EVENT = '{"numbers": [1, 2, 3]}'
 def find_python(version: str) -> Path | None:
     """An interpreter of that version on this machine, if there is one that runs."""
     homes = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))
-    for path in [*homes, *filter(None, [shutil.which(f"python{version}", path="/usr/bin:/usr/local/bin")])]:
-        return Path(path)
-    return None
+    if homes:
+        return homes[0]
+    found = shutil.which(f"python{version}", path="/usr/bin:/usr/local/bin")
+    return Path(found) if found else None
 
 
 def absent(reason: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from quickthaw.checkpoint.verify import verify
 from quickthaw.snapshot import manifest
 
-from tests.conftest import EVENT, VICTIMS
+from tests.conftest import EVENT, VICTIMS, Freezer
 
 # Each stage is recognised by what has just appeared in the staging directory.
 MOMENTS = [
@@ -54,7 +54,9 @@ def test_a_killed_checkpoint_leaves_the_old_snapshot(
     assert _without_process(out), "what the checkpoint had started is gone"
 
 
-def test_the_next_checkpoint_tidies_up_after_a_killed_one(small: Path, freeze, tmp_path: Path) -> None:
+def test_the_next_checkpoint_tidies_up_after_a_killed_one(
+    small: Path, freeze: Freezer, tmp_path: Path
+) -> None:
     out = tmp_path / "snapshot"
     left = tmp_path / ".snapshot.new" / "images"
     left.mkdir(parents=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from quickthaw.errors import CannotFreeze, FunctionFailed, UsageError
 from quickthaw.snapshot import manifest
+
+from tests.conftest import Freezer
 
 HEAD = "import os, socket, subprocess, mmap, ctypes, tempfile\n"
 TAIL = "\ndef handler(event, context):\n    return {}\n"
@@ -70,8 +73,11 @@ HELD = {
 }
 
 
+Writer = Callable[[str], Path]
+
+
 @pytest.fixture
-def task(tmp_path: Path):
+def task(tmp_path: Path) -> Writer:
     """Writes a function that holds something."""
 
     def write(body: str) -> Path:
@@ -84,7 +90,9 @@ def task(tmp_path: Path):
 
 
 @pytest.mark.parametrize("held", HELD)
-def test_what_a_function_holds_is_named_with_a_remedy(held: str, task, freeze, tmp_path: Path) -> None:
+def test_what_a_function_holds_is_named_with_a_remedy(
+    held: str, task: Writer, freeze: Freezer, tmp_path: Path
+) -> None:
     body, expected = HELD[held]
     with pytest.raises(CannotFreeze) as caught:
         freeze(task(body), tmp_path / "snapshot", events=[])
@@ -105,13 +113,13 @@ def test_what_a_function_holds_is_named_with_a_remedy(held: str, task, freeze, t
     ids=["error", "import", "exit", "output"],
 )
 def test_a_function_that_fails_says_so_itself(
-    body: str, events, said: str, task, freeze, tmp_path: Path
+    body: str, events: list[tuple[str, str]], said: str, task: Writer, freeze: Freezer, tmp_path: Path
 ) -> None:
     with pytest.raises(FunctionFailed, match=re.escape(said)):
         freeze(task(body), tmp_path / "snapshot", events=events)
 
 
-def test_a_warm_up_event_that_fails_is_reported(task, freeze, tmp_path: Path) -> None:
+def test_a_warm_up_event_that_fails_is_reported(task: Writer, freeze: Freezer, tmp_path: Path) -> None:
     directory = task("")
     (directory / "app.py").write_text("def handler(event, context):\n    return event['missing']\n")
     with pytest.raises(FunctionFailed, match="KeyError: 'missing'"):
@@ -119,7 +127,7 @@ def test_a_warm_up_event_that_fails_is_reported(task, freeze, tmp_path: Path) ->
 
 
 def test_the_old_snapshot_stays_when_the_new_one_is_refused(
-    small: Path, task, freeze, tmp_path: Path
+    small: Path, task: Writer, freeze: Freezer, tmp_path: Path
 ) -> None:
     out = freeze(task(""), tmp_path / "snapshot", events=[])
     before = manifest.read(str(out)).id
@@ -128,14 +136,14 @@ def test_the_old_snapshot_stays_when_the_new_one_is_refused(
     assert manifest.read(str(out)).id == before
 
 
-def test_a_file_is_not_replaced_by_a_snapshot(task, freeze, tmp_path: Path) -> None:
+def test_a_file_is_not_replaced_by_a_snapshot(task: Writer, freeze: Freezer, tmp_path: Path) -> None:
     (tmp_path / "snapshot").write_text("precious")
     with pytest.raises(UsageError, match="is a file"):
         freeze(task(""), tmp_path / "snapshot", events=[])
     assert (tmp_path / "snapshot").read_text() == "precious"
 
 
-def test_harmless_descriptors_are_frozen(task, freeze, tmp_path: Path) -> None:
+def test_harmless_descriptors_are_frozen(task: Writer, freeze: Freezer, tmp_path: Path) -> None:
     body = "r, w = os.pipe(); e = os.eventfd(1); n = open('/dev/null'); own = open(__file__)"
     out = freeze(task(body), tmp_path / "snapshot", events=[])
     assert manifest.read(str(out)).processes == 1

@@ -32,6 +32,12 @@ def thaw(needs_root: None, layer: Path, python: Path) -> Thaw:
     return start
 
 
+def answers(run: EnvironmentRun) -> list[dict[str, Any]]:
+    """The small victim's answers, one for each event."""
+    found: list[Any] = list(run.answers)
+    return found
+
+
 def bootstrap_lines(run: EnvironmentRun) -> list[dict[str, Any]]:
     """Every line of the log that the bootstrap wrote."""
     return [json.loads(line) for line in run.log if line.startswith('{"quickthaw"')]
@@ -40,7 +46,7 @@ def bootstrap_lines(run: EnvironmentRun) -> list[dict[str, Any]]:
 def assert_cold(run: EnvironmentRun, *reasons: str) -> None:
     """The request was answered by a cold start, with one reason in the log and nothing left behind."""
     assert run.errors == (), run.log
-    answer: Any = run.answers[0]
+    answer = answers(run)[0]
     assert answer["sum"] == 100_009
     assert answer["hooks"] == [], "hooks belong to snapshots, not to cold starts"
     lines = bootstrap_lines(run)

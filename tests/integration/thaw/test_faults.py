@@ -12,13 +12,15 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from quickthaw import names
 from quickthaw.snapshot import manifest
 from quickthaw.snapshot.pages import RAW_BIT, read_index
 
-from tests.integration.thaw.conftest import VICTIM, Thaw, assert_cold
+from tests.conftest import Freezer
+from tests.integration.thaw.conftest import VICTIM, Thaw, answers, assert_cold
 
 PAGES = "images/pages-1.comp.img"
 DAMAGED = ("damaged", "ERROR_", "no LZ4 frame", "no snapshot", "not JSON", "Expecting")
@@ -91,7 +93,7 @@ def test_a_directory_without_a_manifest_is_no_snapshot(copy: Path, thaw: Thaw) -
     assert_cold(thaw(copy), "no snapshot")
 
 
-def reseal(copy: Path, change: Callable[[dict], None]) -> None:
+def reseal(copy: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Changes the manifest and gives it a checksum that fits."""
     body = manifest.read(str(copy)).body
     change(body)
@@ -117,7 +119,9 @@ def test_a_manifest_of_another_version_is_refused(copy: Path, thaw: Thaw) -> Non
     ],
     ids=["quickthaw", "architecture", "processor", "interpreter", "processes", "criu"],
 )
-def test_a_snapshot_of_something_else_is_refused(change, reason: str, copy: Path, thaw: Thaw) -> None:
+def test_a_snapshot_of_something_else_is_refused(
+    change: Callable[[dict[str, Any]], None], reason: str, copy: Path, thaw: Thaw
+) -> None:
     reseal(copy, change)
     assert_cold(thaw(copy, mode="grow"), reason)
 
@@ -143,7 +147,7 @@ def build_library(task: Path, answer: int) -> None:
 
 
 def test_a_mapped_library_that_changed_is_noticed(
-    library_task: Path, tmp_path: Path, freeze, thaw: Thaw
+    library_task: Path, tmp_path: Path, freeze: Freezer, thaw: Thaw
 ) -> None:
     snapshot = freeze(library_task, tmp_path / "snapshot")
     assert thaw(snapshot, task=library_task).engine == "criu"
@@ -152,7 +156,7 @@ def test_a_mapped_library_that_changed_is_noticed(
 
 
 def test_a_library_that_was_only_copied_anew_is_accepted(
-    library_task: Path, tmp_path: Path, freeze, thaw: Thaw
+    library_task: Path, tmp_path: Path, freeze: Freezer, thaw: Thaw
 ) -> None:
     snapshot = freeze(library_task, tmp_path / "snapshot")
     os.utime(library_task / "libanswer.so", (1, 1))
@@ -169,8 +173,8 @@ def test_a_full_tmp_is_a_cold_start(mode: str, small: Path, thaw: Thaw) -> None:
     run = thaw(small, mode=mode, before_exec=fill)
     assert run.errors == ()
     assert run.engine == "cold" and "No space left" in str(run.reason), run.log
-    assert run.answers[0]["tmp"] == ["filler"]
-    assert run.answers[0]["sum"] == 100_009
+    assert answers(run)[0]["tmp"] == ["filler"]
+    assert answers(run)[0]["sum"] == 100_009
 
 
 @pytest.fixture
@@ -209,7 +213,9 @@ def _children(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("mode", names.MODES)
-def test_criu_killed_in_the_middle_is_a_cold_start(mode: str, small: Path, thaw: Thaw, kill_criu) -> None:
+def test_criu_killed_in_the_middle_is_a_cold_start(
+    mode: str, small: Path, thaw: Thaw, kill_criu: Callable[[int], None]
+) -> None:
     assert_cold(thaw(small, mode=mode, before_exec=kill_criu), "CRIU ended with signal 9")
 
 
@@ -226,7 +232,9 @@ def test_a_criu_that_says_yes_and_does_nothing_is_noticed(small: Path, tmp_path:
     assert_cold(thaw(small, env={names.ENV_CRIU: "/bin/true"}), "before it woke")
 
 
-def test_an_after_restore_hook_that_fails_is_a_cold_start(tmp_path: Path, freeze, thaw: Thaw) -> None:
+def test_an_after_restore_hook_that_fails_is_a_cold_start(
+    tmp_path: Path, freeze: Freezer, thaw: Thaw
+) -> None:
     task = tmp_path / "task"
     shutil.copytree(VICTIM, task)
     with (task / "app.py").open("a") as app:
@@ -248,7 +256,9 @@ def test_an_after_restore_hook_that_fails_is_a_cold_start(tmp_path: Path, freeze
     ],
     ids=["engine", "mode", "watchdog", "snapshot", "criu"],
 )
-def test_a_setting_that_cannot_be_meant_is_a_cold_start(env, reason: str, small: Path, thaw: Thaw) -> None:
+def test_a_setting_that_cannot_be_meant_is_a_cold_start(
+    env: dict[str, str], reason: str, small: Path, thaw: Thaw
+) -> None:
     assert_cold(thaw(small, env=env), reason)
 
 

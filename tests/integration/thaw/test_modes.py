@@ -10,7 +10,8 @@ import pytest
 from quickthaw import names
 from quickthaw.emulator.site import runtime_site
 
-from tests.integration.thaw.conftest import VICTIM, Thaw, bootstrap_lines
+from tests.conftest import Freezer
+from tests.integration.thaw.conftest import VICTIM, Thaw, answers, bootstrap_lines
 
 SAME = ("sum",)
 
@@ -20,29 +21,28 @@ def test_every_mode_answers_as_a_cold_start(mode: str, small: Path, thaw: Thaw) 
     run, cold = thaw(small, mode=mode), thaw(None)
     assert run.errors == ()
     assert (run.engine, run.mode, run.reason) == ("criu", mode, None)
-    assert [{name: answer[name] for name in SAME} for answer in run.answers] == [
-        {name: answer[name] for name in SAME} for answer in cold.answers
+    assert [{name: answer[name] for name in SAME} for answer in answers(run)] == [
+        {name: answer[name] for name in SAME} for answer in answers(cold)
     ]
     (line,) = bootstrap_lines(run)
     assert line["total_s"] > line["restore_s"] > 0
     assert line["bytes_read"] > 0
-    assert run.answers[1]["tmp"] == [], "the work directory is gone"
-    assert sum("criu" in command for command in run.answers[1]["commands"]) == 0
+    assert answers(run)[1]["tmp"] == [], "the work directory is gone"
+    assert sum("criu" in command for command in answers(run)[1]["commands"]) == 0
 
 
 @pytest.mark.parametrize("mode", ["grow", "async"])
 def test_every_python_is_frozen_and_thawed(
-    mode: str, each_python: Path, freeze, thaw: Thaw, tmp_path_factory, request
+    mode: str, each_python: Path, freeze: Freezer, thaw: Thaw, tmp_path: Path
 ) -> None:
-    out = Path(request.config.cache.mkdir("snapshots")) / each_python.resolve().name
-    freeze(VICTIM, out, python=each_python)
+    out = freeze(VICTIM, tmp_path / "snapshot", python=each_python)
     run = thaw(out, mode=mode, python=each_python, runtime=runtime_site(each_python))
     assert (run.engine, run.reason) == ("criu", None)
-    assert run.answers[0]["sum"] == 100_009
+    assert answers(run)[0]["sum"] == 100_009
 
 
 def test_two_thaws_of_one_snapshot_do_not_share_what_must_be_unique(small: Path, thaw: Thaw) -> None:
-    one, two = thaw(small).answers[0], thaw(small).answers[0]
+    one, two = answers(thaw(small))[0], answers(thaw(small))[0]
     assert not set(one["random"]) & set(two["random"])
     assert one["stream"] != two["stream"]
     assert one["native_id"] == int(one["threads"][0])
@@ -50,21 +50,21 @@ def test_two_thaws_of_one_snapshot_do_not_share_what_must_be_unique(small: Path,
 
 def test_hooks_run_in_the_order_of_snapstart(small: Path, thaw: Thaw) -> None:
     run = thaw(small)
-    assert run.answers[0]["hooks"] == ["second before", "first before", "first after", "second after"]
+    assert answers(run)[0]["hooks"] == ["second before", "first before", "first after", "second after"]
 
 
 def test_the_environment_is_the_new_one_in_python_and_in_c(small: Path, thaw: Thaw) -> None:
     asked = ["AWS_ACCESS_KEY_ID", "FRESH", "OPENBLAS_CORETYPE", "SET_AT_IMPORT"]
     run = thaw(small, env={"FRESH": "a=b é"}, event={"getenv": asked})
     cold = thaw(None, env={"FRESH": "a=b é"}, event={"getenv": asked})
-    environ, expected = run.answers[0]["environ"], cold.answers[0]["environ"]
+    environ, expected = answers(run)[0]["environ"], answers(cold)[0]["environ"]
     varying = {"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_LOG_STREAM_NAME", "_X_AMZN_TRACE_ID", names.ENV_ENGINE}
     varying |= {name for name in expected if name.startswith(("AWS_ACCESS", "AWS_SECRET", "AWS_SESSION"))}
     assert {k: v for k, v in environ.items() if k not in varying} == {
         k: v for k, v in expected.items() if k not in varying
     }
     assert environ["AWS_ACCESS_KEY_ID"].startswith("ASIA"), "not the checkpoint's dummy"
-    assert run.answers[0]["c_environ"] == {name: environ.get(name) for name in asked}
+    assert answers(run)[0]["c_environ"] == {name: environ.get(name) for name in asked}
 
 
 def test_the_lz4_program_gives_back_the_dumped_pages(small: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_engine_off_starts_the_original_command(small: Path, thaw: Thaw) -> None
     run = thaw(small, engine="off")
     (line,) = bootstrap_lines(run)
     assert (line["engine"], line["reason"]) == ("cold", "engine off")
-    assert run.answers[0]["hooks"] == []
+    assert answers(run)[0]["hooks"] == []
 
 
 def test_without_its_capability_criu_is_not_even_tried(small: Path, thaw: Thaw) -> None:

@@ -5,6 +5,7 @@ import os
 import random
 import time
 import uuid
+from typing import Any
 
 import snapshot_restore_py
 
@@ -16,27 +17,27 @@ os.environ["SET_AT_IMPORT"] = "yes"
 os.environ["PATH"] += ":/appended"
 
 
-@snapshot_restore_py.register_before_snapshot
+@snapshot_restore_py.register_before_snapshot  # type: ignore[untyped-decorator]
 def first_before() -> None:
     HOOKS.append("first before")
 
 
-@snapshot_restore_py.register_before_snapshot
+@snapshot_restore_py.register_before_snapshot  # type: ignore[untyped-decorator]
 def second_before() -> None:
     HOOKS.append("second before")
 
 
-@snapshot_restore_py.register_after_restore
+@snapshot_restore_py.register_after_restore  # type: ignore[untyped-decorator]
 def first_after() -> None:
     HOOKS.append("first after")
 
 
-@snapshot_restore_py.register_after_restore
+@snapshot_restore_py.register_after_restore  # type: ignore[untyped-decorator]
 def second_after() -> None:
     HOOKS.append("second after")
 
 
-def handler(event, context):
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answers with what the event asks for; `sum` must be the same however the function was started."""
     if event.get("settle"):
         _wait_until_tmp_is_empty()

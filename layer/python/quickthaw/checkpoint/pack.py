@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import lz4.frame
@@ -80,7 +81,7 @@ def pack(
                 target,
                 level=level,
                 block_size=block_size,
-                on_piece=lambda n, d=done: on_bytes(d + n, total),
+                on_piece=partial(_report, on_bytes, done, total),
             )
             if not keep_uncompressed:
                 source.unlink()
@@ -98,6 +99,10 @@ def pack(
         done += content_size
         on_bytes(done, total)
     return packed
+
+
+def _report(on_bytes: Callable[[int, int], None], before: int, total: int, written: int) -> None:
+    on_bytes(before + written, total)
 
 
 def _compress(

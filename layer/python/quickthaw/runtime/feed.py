@@ -233,7 +233,7 @@ class Stream(Feed):
         import _socket
 
         self._ring = Ring(self)  # decodes at once, ahead of CRIU's first wish for pages
-        fd = self._listener._accept()[0]  # the C half of socket.accept()
+        fd = self._listener._accept()[0]  # type: ignore[attr-defined]  # the C half of accept()
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
         while self._serve_one(connection):
             pass

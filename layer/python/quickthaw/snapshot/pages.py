@@ -101,7 +101,8 @@ def walk(data: memoryview, path: str) -> Index:
         BadSnapshot: not a frame of the form above, or cut short.
     """
     block_size, content_size = _described(bytes(data[:HEADER_SIZE]), path)
-    at, stored = HEADER_SIZE, []
+    at = HEADER_SIZE
+    stored: list[int] = []
     while True:
         if at + 8 > len(data):
             raise BadSnapshot(f"{path} ends inside block {len(stored)}")

@@ -35,7 +35,7 @@ def loads(text: str) -> object:
         ValueError: not JSON, or something stands after the document.
     """
     try:
-        scan = _json.make_scanner(_Context)  # type: ignore[attr-defined]
+        scan = _json.make_scanner(_Context)  # type: ignore[arg-type]  # reads attributes only
         value, end = scan(text, len(text) - len(text.lstrip(_BLANK)))
     except (AttributeError, TypeError, StopIteration, SystemError, ValueError):
         # No such scanner, or no JSON: its errors need json.decoder, which is not loaded
@@ -45,7 +45,7 @@ def loads(text: str) -> object:
         return json.loads(text)
     if text[end:].strip(_BLANK):
         raise ValueError(f"something stands after the document, at character {end}")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def dumps(value: object) -> str:
@@ -64,7 +64,7 @@ def dumps(value: object) -> str:
     if value is False:
         return "false"
     if isinstance(value, str):
-        return _json.encode_basestring_ascii(value)  # type: ignore[attr-defined, no-any-return]
+        return _json.encode_basestring_ascii(value)
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
