@@ -60,6 +60,7 @@ class Frozen:
     images: Path
     spec: SandboxSpec
     threads: int
+    wiped_on_fork: tuple[tuple[int, int], ...]
 
     @property
     def process(self) -> Process:
@@ -170,6 +171,7 @@ def _freeze(
         # The line is written before the read begins: wait until the leader sleeps in it.
         _wait_for_read(process.pid)
         threads = len(os.listdir(f"/proc/{process.pid}/task"))
+        wiped = plan.wiped_on_fork(process.pid)
         dump = criu_command.dump(
             criu=names.CRIU_PATH, pid=process.inner_pid, images="/tmp/images", work="/tmp/images"
         )
@@ -178,7 +180,7 @@ def _freeze(
         assert done.returncode == 0, log.read_text() if log.exists() else done.stderr
         for fd in (output[0], *(fd for pair in extra for fd in pair)):
             os.close(fd)
-    return Frozen(images=images, spec=spec, threads=threads)
+    return Frozen(images=images, spec=spec, threads=threads, wiped_on_fork=wiped)
 
 
 def _wait_for_read(pid: int) -> None:

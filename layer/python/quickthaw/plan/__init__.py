@@ -5,8 +5,9 @@ what stands against it.  Developer side only; the restorer is
 ``layer/native``, and `layout` is the contract between the two.
 """
 
+from quickthaw.plan.advice import wiped_on_fork
 from quickthaw.plan.build import PlanSummary, build
 from quickthaw.plan.hot import HotSet
 from quickthaw.plan.refuse import refusals
 
-__all__ = ["HotSet", "PlanSummary", "build", "refusals"]
+__all__ = ["HotSet", "PlanSummary", "build", "refusals", "wiped_on_fork"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,7 @@ RAW: Final = "pages.raw"
 _MAP_FIXED_FLAGS: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _MAP_KEPT: Final = 0x4000 | 0x100 | 0x20000  # MAP_NORESERVE, MAP_GROWSDOWN, MAP_STACK
 _MADV_RANDOM: Final = 1
+_MADV_WIPEONFORK: Final = 18
 _MADV_DONTDUMP: Final = 16  # set on the vdso by the kernel; means nothing for a thaw
 _AREA_STEP: Final = 1 << 36
 _NO_ADVICE: Final = {_MADV_DONTDUMP}
@@ -70,6 +71,7 @@ def build(
     context: Mapping[str, object] | None = None,
     level: int = names.LZ4_LEVEL,
     area: int | None = None,
+    wiped_on_fork: Sequence[tuple[int, int]] = (),
 ) -> PlanSummary:
     """Plan the thaw of a dump.
 
@@ -85,6 +87,8 @@ def build(
         context: members added to the wake context.
         level: LZ4 HC level.
         area: where the restorer works in the address space; None: the first place that is free.
+        wiped_on_fork: address ranges [start, end) with MADV_WIPEONFORK (`advice.wiped_on_fork`): BoringSSL
+            keeps its generator safe with it, and CRIU's images do not tell.
 
     Raises:
         CannotFreeze: the process cannot be thawed natively; the text says why.
@@ -103,7 +107,7 @@ def build(
         contents = Contents(process, store, resolve)
         try:
             chosen = _choose(layout, hot, budget, store)
-            plan = _Plan(process, store, contents, resolve, out, chosen, hot, level)
+            plan = _Plan(process, store, contents, resolve, out, chosen, hot, level, wiped_on_fork)
             return plan.write(cpu_flags=cpu_flags, context=context or {}, area=area)
         finally:
             contents.close()
@@ -136,16 +140,18 @@ class _Plan:
         chosen: str,
         hot: HotSet | None,
         level: int,
+        wiped: Sequence[tuple[int, int]],
     ) -> None:
         self.process, self.store, self.contents, self.resolve = process, store, contents, resolve
         self.out, self.layout, self.level = out, chosen, level
+        self.wiped = wiped
         self.identities = {path: identity.of_file(path, resolve(path)) for path in process.mapped_paths()}
         self.foreign = classify.foreign_allocator(process, store, resolve)
         self.areas = classify.areas(
             process,
             store,
             layout=chosen,
-            unsafe=classify.unsafe_ranges(process, store, resolve),
+            unsafe=[*classify.unsafe_ranges(process, store, resolve), *wiped],
             hot=hot,
             file_size=lambda path: self.identities[path].size,
         )
@@ -250,6 +256,8 @@ class _Plan:
                 elif source is Source.EAGER and not vma.prot & mmap.PROT_WRITE:
                     prot |= mmap.PROT_READ | mmap.PROT_WRITE
                 advice = vma.madv & ~sum(1 << bit for bit in _NO_ADVICE) & 0xFFFF_FFFF
+                if any(start <= begin and end <= stop for start, stop in self.wiped):
+                    advice |= 1 << _MADV_WIPEONFORK
                 if source is Source.LAZY and self.layout == "hot":
                     advice |= 1 << _MADV_RANDOM
                 self.tables.add(
