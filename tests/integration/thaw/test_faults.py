@@ -44,6 +44,7 @@ def flip(path: Path, at: int) -> None:
 
 def test_a_flipped_byte_in_any_file_is_noticed(small: Path, copy: Path, thaw: Thaw) -> None:
     files = [path.relative_to(copy) for path in sorted(copy.rglob("*")) if path.is_file()]
+    files = [file for file in files if file.parts[0] != names.NATIVE]  # see the native engine's tests
     assert len(files) > 12
     for file in files:
         mode = "plain" if file.name == "pages-1.img" else "grow"

@@ -93,4 +93,4 @@ def test_the_restore_path_imports_nothing_else(mode: str, small: Path, python: P
 
 def test_the_layer_holds_nothing_of_the_developers_side(layer: Path) -> None:
     rooms = sorted(path.name for path in (layer / "python" / "quickthaw").iterdir() if path.is_dir())
-    assert rooms == ["__pycache__", "runtime", "snapshot"]
+    assert rooms == ["__pycache__", "probe", "runtime", "snapshot"]
