@@ -104,5 +104,5 @@ def test_without_its_capability_criu_is_not_even_tried(small: Path, thaw: Thaw) 
     (line,) = bootstrap_lines(run)
     assert (line["engine"], line["reason"]) == (
         "cold",
-        "CRIU needs CAP_CHECKPOINT_RESTORE or root; neither is here",
+        "CRIU needs CAP_CHECKPOINT_RESTORE or root, this process has neither",
     )
