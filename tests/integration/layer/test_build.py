@@ -68,7 +68,7 @@ def test_only_what_runs_on_lambda_is_in_it(built: Path) -> None:
     assert {"bin", "criu", "lib", "python"} <= top <= {"bin", "criu", "lib", "python", "native"}
     package = built / "python/quickthaw"
     names = {path.name for path in package.iterdir()}
-    assert names == {"__init__.py", "names.py", "errors.py", "snapshot", "runtime", "__pycache__"}
+    assert names == {"__init__.py", "names.py", "errors.py", "snapshot", "runtime", "probe", "__pycache__"}
     assert os.access(built / "bin/bootstrap", os.X_OK)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import QuickthawError
-from . import bench, checkpoint, demo, inspect, invoke, review, verify
+from . import bench, checkpoint, demo, doctor, inspect, invoke, learn, review, verify
 
 app = typer.Typer(
     name="quickthaw",
@@ -29,12 +29,14 @@ def _root() -> None:
 
 
 app.command("checkpoint")(checkpoint.command)
+app.command("learn")(learn.command)
 app.command("inspect")(inspect.command)
 app.command("invoke")(invoke.command)
 app.command("verify")(verify.command)
 app.command("bench")(bench.command)
 app.command("demo")(demo.command)
 app.command("review")(review.command)
+app.command("doctor")(doctor.command)
 
 
 def main() -> None:
