@@ -13,13 +13,6 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # before pyplot: no display is needed or asked for
-
-import matplotlib.pyplot as plt
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
 from quickthaw.bench.gains import gains, times_faster
 from quickthaw.bench.record import ArmResult, Bench
 from quickthaw.bench.table import percent
@@ -49,7 +42,7 @@ def draw(bench: Bench, directory: Path) -> tuple[Path, ...]:
     measured = [arm for arm in bench.arms if arm.values("first_response_s")]
     if not measured:
         return ()
-    with plt.rc_context(_STYLE):
+    with _pyplot().rc_context(_STYLE):
         written = [
             *_save(_first_response(bench, measured), directory / "first-response"),
             *_save(_billed(bench), directory / "billed"),
@@ -57,16 +50,29 @@ def draw(bench: Bench, directory: Path) -> tuple[Path, ...]:
     return tuple(written)
 
 
+def _pyplot() -> Any:
+    """Matplotlib; deferred, because every command would wait 0.7 s for its import."""
+    import matplotlib
+
+    matplotlib.use("Agg")  # before pyplot: no display is needed or asked for
+    from matplotlib import pyplot
+
+    return pyplot
+
+
 def _save(figure: Figure, stem: Path) -> list[Path]:
     paths = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
     figure.savefig(paths[0], dpi=_DPI)
     figure.savefig(paths[1], metadata={"Date": None})
-    plt.close(figure)
+    _pyplot().close(figure)
     return paths
 
 
 def _first_response(bench: Bench, measured: list[ArmResult]) -> Figure:
-    figure, axes = plt.subplots(figsize=(8.4, 1.5 + 0.46 * len(measured)), layout="constrained")
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # deferred: see _pyplot
+
+    figure: Figure
+    figure, axes = _pyplot().subplots(figsize=(8.4, 1.5 + 0.46 * len(measured)), layout="constrained")
     chance = random.Random(1)
     for row, arm in enumerate(measured):
         values = [seconds * 1000 for seconds in arm.values("first_response_s")]
@@ -108,7 +114,8 @@ def _label(bench: Bench, name: str, median: float) -> str:
 
 def _billed(bench: Bench) -> Figure:
     shown = gains(bench)
-    figure, axes = plt.subplots(figsize=(8.4, 1.5 + 0.52 * len(shown)), layout="constrained")
+    figure: Figure
+    figure, axes = _pyplot().subplots(figsize=(8.4, 1.5 + 0.52 * len(shown)), layout="constrained")
     for row, gain in enumerate(shown):
         kind = "seed" if gain.theirs else gain.label.rpartition(" ")[2].partition("-")[0]
         left = 100 * (1 - gain.won)
