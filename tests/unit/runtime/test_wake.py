@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import tempfile
@@ -48,6 +49,18 @@ def test_clients_made_before_the_freeze_sign_with_the_new_keys(environ: dict[str
     )
     url = client.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
     assert "FRESH" in url and "DUMMY" not in url and "t2" in url
+
+
+def test_clients_that_a_hook_moved_out_of_the_collectors_sight_are_found_too(environ: dict[str, str]) -> None:
+    client = boto3.Session().client("s3")
+    client.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
+    gc.freeze()
+    try:
+        state = wake.remember(environ)
+    finally:
+        gc.unfreeze()
+    apply(state, {**environ, "AWS_ACCESS_KEY_ID": "FRESH"})
+    assert "FRESH" in client.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
 
 
 def test_keys_that_are_not_the_checkpoints_stay(environ: dict[str, str]) -> None:
