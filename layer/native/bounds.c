@@ -97,6 +97,7 @@ static void check_blocks(void)
 {
 	const struct plan_block *blocks = ROWS(plan_block, TABLE_BLOCKS);
 	const struct plan_segment *segments = ROWS(plan_segment, TABLE_SEGMENTS);
+	uint32_t next = 0; /* every segment belongs to exactly one block, in order */
 
 	for (uint32_t at = 0; at < COUNT(TABLE_SEGMENTS); at++) {
 		const struct plan_map *map;
@@ -112,13 +113,16 @@ static void check_blocks(void)
 
 		if (block->offset > thaw.plan->packed_size || block->packed > thaw.plan->packed_size - block->offset ||
 		    block->size > BLOCK_MAX || block->packed > block->size || !block->segments ||
-		    block->segment > COUNT(TABLE_SEGMENTS) || block->segments > COUNT(TABLE_SEGMENTS) - block->segment)
+		    block->segment != next || block->segments > COUNT(TABLE_SEGMENTS) - next)
 			BAD("a block is impossible");
+		next += block->segments;
 		for (uint32_t part = 0; part < block->segments; part++)
 			size += segments[block->segment + part].size;
 		if (size != block->size)
 			BAD("a block does not fit its pages");
 	}
+	if (next != COUNT(TABLE_SEGMENTS))
+		BAD("pages belong to no block");
 }
 
 static void check_threads(void)

@@ -65,7 +65,11 @@ static int make_file(const struct plan_object *object, uint32_t slot)
 {
 	const char *path = PIECE(object->path);
 	int fd = scratch(checked(SYS(open, path, object->flags | O_CLOEXEC | O_NONBLOCK), path), slot);
+	struct sys_stat status;
 
+	/* What it was at the freeze, where the images tell. */
+	if (object->b && (SYS(fstat, fd, &status) < 0 || (status.mode ^ object->b) & S_IFMT))
+		decline("%s is a file of another kind than it was", path);
 	if (!(object->flags & O_NONBLOCK))
 		SYS(fcntl, fd, F_SETFL, object->flags);
 	seek(fd, object->a, path);

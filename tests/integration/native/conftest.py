@@ -71,7 +71,9 @@ class Frozen:
         """Write a snapshot that has only a native directory; readable for everybody."""
         native = out / names.NATIVE
         native.mkdir(parents=True, exist_ok=True)
-        summary = plan.build(self.images, None, native, layout=layout, resolve=from_sandbox(self.spec), level=3, **more)
+        summary = plan.build(
+            self.images, None, native, layout=layout, resolve=from_sandbox(self.spec), level=3, **more
+        )
         out.chmod(0o755)
         native.chmod(0o755)
         for path in native.iterdir():
@@ -131,13 +133,13 @@ def restorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def freeze_victim(
-    needs_root: None, layer: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Freezer:
+def freeze_victim(needs_root: None, layer: Path, tmp_path_factory: pytest.TempPathFactory) -> Freezer:
     """freeze_victim(python, *modules, site=None, environ={}): each combination is frozen once."""
     known: dict[tuple[object, ...], Frozen] = {}
 
-    def freeze(python: Path, *modules: str, site: Path | None = None, environ: Mapping[str, str] | None = None) -> Frozen:
+    def freeze(
+        python: Path, *modules: str, site: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> Frozen:
         key = (python, modules, site, tuple(sorted((environ or {}).items())))
         if key not in known:
             images = tmp_path_factory.mktemp("images")
@@ -149,7 +151,12 @@ def freeze_victim(
 
 
 def _freeze(
-    python: Path, modules: tuple[str, ...], site: Path | None, environ: dict[str, str], layer: Path, images: Path
+    python: Path,
+    modules: tuple[str, ...],
+    site: Path | None,
+    environ: dict[str, str],
+    layer: Path,
+    images: Path,
 ) -> Frozen:
     binds = [Bind(images, "/tmp/images", writable=True)]
     if site is not None:

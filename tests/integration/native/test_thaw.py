@@ -53,9 +53,7 @@ def test_blas_workers_compute_what_they_computed(
     site = Path(__file__).resolve().parents[3] / "build" / "task" / "3.11"
     if not site.is_dir():
         pytest.skip("the demo's packages are not built")
-    frozen = freeze_victim(
-        python, "numbers_", "selftest", site=site, environ={"OPENBLAS_NUM_THREADS": "2"}
-    )
+    frozen = freeze_victim(python, "numbers_", "selftest", site=site, environ={"OPENBLAS_NUM_THREADS": "2"})
     assert frozen.threads >= 4
     with thaw(frozen, snapshot_of(frozen, tmp_path, layout), modules=("numbers_", "selftest")) as thawed:
         assert problems(thawed) == {}
@@ -163,7 +161,9 @@ def test_little_of_the_restorer_stays(
     with thaw(frozen, snapshot_of(frozen, tmp_path, "lazy"), words="hold") as thawed:
         thawed.until_held()
         memory = Memory.of(thawed.process.pid)
-    left = sum(end - start for start, end, _, _ in memory.maps if 0x6000_0000_0000 <= start < 0x6000_8000_0000)
+    left = sum(
+        end - start for start, end, _, _ in memory.maps if 0x6000_0000_0000 <= start < 0x6000_8000_0000
+    )
     assert left <= 192 * 1024
 
 

@@ -189,7 +189,12 @@ def faulthandler_dump() -> None:
 
 def clocks() -> None:
     wall, monotonic = before["times"]  # type: ignore[misc]
-    for clock in (time.CLOCK_REALTIME, time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME, time.CLOCK_THREAD_CPUTIME_ID):
+    for clock in (
+        time.CLOCK_REALTIME,
+        time.CLOCK_MONOTONIC,
+        time.CLOCK_BOOTTIME,
+        time.CLOCK_THREAD_CPUTIME_ID,
+    ):
         first = time.clock_gettime_ns(clock)
         equal(time.clock_gettime_ns(clock) >= first, True)
     equal(time.time() >= wall and time.monotonic() >= monotonic, True)  # the same boot, in these tests

@@ -183,7 +183,7 @@ class _Maker:
             return Object(kind=layout.OBJECT_TMPFILE, flags=flags, data=ghost.data, a=reg.pos, b=ghost.mode)
         if reg.name.startswith("/dev/") and reg.name not in _DEVICES:
             raise Impossible(f"the device {reg.name}")
-        return Object(kind=layout.OBJECT_FILE, flags=flags, path=reg.name, a=reg.pos)
+        return Object(kind=layout.OBJECT_FILE, flags=flags, path=reg.name, a=reg.pos, b=reg.mode or 0)
 
     def _pipe(self, pipe: r.Pipe) -> None:
         if pipe.pipe_id in self._inherited:

@@ -40,7 +40,7 @@ THREAD_PATCH_TID: Final = 1  # the word at clear_tid holds the thread id
 # PlanObject.kind
 OBJECT_HELD: Final = 0  # made by the record before it (other end of a pair)
 OBJECT_INHERITED: Final = 1  # a duplicate of descriptor `a` of the restorer
-OBJECT_FILE: Final = 2  # open(path, flags), position a
+OBJECT_FILE: Final = 2  # open(path, flags), position a, mode b (0: not known)
 OBJECT_PIPE: Final = 3  # pipe2(flags), capacity a, then its unread data; the next record is its write end
 OBJECT_EVENTFD: Final = 4  # counter a
 OBJECT_EPOLL: Final = 5
