@@ -98,7 +98,7 @@ def command(
         task=_task(snapshot, task, cold=cold),
         handler=_handler(snapshot, handler),
         python=function_python(snapshot, python),
-        layer=None if snapshot is None else built_layer(layer),
+        layer=None if snapshot is None and layer is None else built_layer(layer),
         snapshot=snapshot,
         engine=_among("--engine", engine, names.ENGINES),
         mode=None if mode is None else _among("--mode", mode, names.MODES),
