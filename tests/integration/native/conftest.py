@@ -261,7 +261,7 @@ class Memory:
 def hot_half(frozen: Frozen) -> HotSet:
     """Every second run of four pages of the image, and some library pages: all cases of the hot layout."""
     process = frozen.process
-    pages = set()
+    pages: set[int] = set()
     for vma in process.mm.vmas:
         first, last = vma.start // names.PAGE_SIZE, vma.end // names.PAGE_SIZE
         pages.update(page for page in range(first, min(last, first + 4000)) if page // 4 % 2)

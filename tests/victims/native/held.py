@@ -55,13 +55,13 @@ def hold() -> None:
     memory = os.memfd_create("scratch")
     os.write(memory, b"in memory")
     held["memfd"] = memory
-    file = tempfile.TemporaryFile(dir="/tmp")
+    file = tempfile.TemporaryFile(dir="/tmp")  # noqa: SIM115 - stays open
     file.write(b"x" * 5000 + b"end")
     file.flush()
     file.seek(5000)
     held["unlinked"] = file
     held["append"] = os.open("/dev/null", os.O_WRONLY | os.O_APPEND)
-    held["source"] = open(__file__, "rb")
+    held["source"] = open(__file__, "rb")  # noqa: SIM115 - stays open
     held["source"].seek(4)
     held["source copy"] = os.dup(held["source"].fileno())
     fcntl.flock(held["source"], fcntl.LOCK_SH)
@@ -242,8 +242,13 @@ def large_block() -> None:
     equal(ctypes.string_at(held["large"], SIZE), b"\3" * SIZE)
 
 
+def _lines(path: str) -> list[str]:
+    with open(path) as file:
+        return file.read().splitlines()
+
+
 def _permissions(address: int) -> str:
-    for line in open("/proc/self/maps"):
+    for line in _lines("/proc/self/maps"):
         start, end = (int(word, 16) for word in line.split()[0].split("-"))
         if start <= address < end:
             return line.split()[1]
@@ -252,7 +257,7 @@ def _permissions(address: int) -> str:
 
 def _vm_flags(address: int) -> list[str]:
     inside = False
-    for line in open("/proc/self/smaps"):
+    for line in _lines("/proc/self/smaps"):
         words = line.split()
         if "-" in words[0] and not words[0].endswith(":"):
             start, end = (int(word, 16) for word in words[0].split("-"))

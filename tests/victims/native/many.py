@@ -16,8 +16,8 @@ DEADLINE_S = 20
 
 def main(cases_path: str, restorer: str, snapshot: str) -> None:
     """Try them all."""
-    cases = json.load(open(cases_path))
-    blob = open(cases_path + ".bin", "rb").read()
+    with open(cases_path) as file, open(cases_path + ".bin", "rb") as contents:
+        cases, blob = json.load(file), contents.read()
     own = "/tmp/variant"
     os.makedirs(f"{own}/native")
     results = []
@@ -28,8 +28,8 @@ def main(cases_path: str, restorer: str, snapshot: str) -> None:
                 os.unlink(link)
             if name != case["file"]:
                 os.symlink(f"{snapshot}/native/{name}", link)
-        with open(f"{own}/native/{case['file']}", "wb") as file:
-            file.write(blob[case["data"] : case["data"] + case["size"]])
+        with open(f"{own}/native/{case['file']}", "wb") as variant:
+            variant.write(blob[case["data"] : case["data"] + case["size"]])
         results.append(thaw(restorer, own))
     print(json.dumps(results), flush=True)
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
-from scipy import stats
+import pandas as pd  # type: ignore[import-untyped, import-not-found, unused-ignore]
+from scipy import stats  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 MATRIX = np.random.default_rng(1).random((400, 400))
 FRAME = pd.DataFrame({"key": ["a", "b"] * 500, "value": range(1000)})

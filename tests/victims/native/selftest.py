@@ -11,8 +11,6 @@ import multiprocessing
 import os
 import queue
 import random
-import re
-import select
 import signal
 import socket
 import ssl
@@ -33,6 +31,19 @@ timed = threading.Event()
 timed_out = threading.Event()
 alarms: list[int] = []
 before: dict[str, object] = {}
+TIMES: list[tuple[float, float]] = []
+
+
+def lines(path: str) -> list[str]:
+    """A file of /proc."""
+    with open(path) as file:
+        return file.read().splitlines()
+
+
+def command_line_bytes() -> bytes:
+    """As the kernel has it."""
+    with open("/proc/self/cmdline", "rb") as file:
+        return file.read()
 
 
 def hold() -> None:
@@ -47,15 +58,15 @@ def hold() -> None:
     faulthandler.enable()  # has an alternate signal stack
     os.umask(0o027)
     before.update(
-        cmdline=open("/proc/self/cmdline", "rb").read(),
+        cmdline=command_line_bytes(),
         cwd=os.getcwd(),
         brk=libc.sbrk(0) & 0xFFFFFFFF,
         state=random.getstate(),
         mask=signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2}),
-        times=(time.time(), time.monotonic()),
         data=os.urandom(1 << 20),
     )
     before["stack end"] = _stack_end()
+    TIMES.append((time.time(), time.monotonic()))
     before["crc"] = zlib.crc32(before["data"])  # type: ignore[arg-type]
 
 
@@ -188,7 +199,7 @@ def faulthandler_dump() -> None:
 
 
 def clocks() -> None:
-    wall, monotonic = before["times"]  # type: ignore[misc]
+    wall, monotonic = TIMES[0]
     for clock in (
         time.CLOCK_REALTIME,
         time.CLOCK_MONOTONIC,
@@ -273,7 +284,7 @@ def stack_grows() -> None:
 
 def _stack_bytes() -> int:
     """Size of the main stack, found by its end: its name needs PR_SET_MM_MAP."""
-    for line in open("/proc/self/maps"):
+    for line in lines("/proc/self/maps"):
         start, end = (int(word, 16) for word in line.split()[0].split("-"))
         if end == before["stack end"]:
             return end - start
@@ -281,8 +292,8 @@ def _stack_bytes() -> int:
 
 
 def _stack_end() -> int:
-    for line in open("/proc/self/maps"):
-        if line.rstrip().endswith("[stack]"):
+    for line in lines("/proc/self/maps"):
+        if line.endswith("[stack]"):
             return int(line.split()[0].split("-")[1], 16)
     return 0
 
@@ -336,12 +347,12 @@ def event_loop() -> None:
 
 
 def sockets() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()) as client:
-            peer, _ = server.accept()
-            with peer:
-                client.sendall(b"hello")
-                equal(peer.recv(5), b"hello")
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    peer, _ = server.accept()
+    with server, client, peer:
+        client.sendall(b"hello")
+        equal(peer.recv(5), b"hello")
 
 
 def temporary_files() -> None:
@@ -354,7 +365,7 @@ def temporary_files() -> None:
 def command_line() -> None:
     if os.environ.get("VICTIM_NO_MM_MAP"):
         return
-    equal(open("/proc/self/cmdline", "rb").read(), before["cmdline"])
+    equal(command_line_bytes(), before["cmdline"])
 
 
 def executable() -> None:
@@ -384,7 +395,7 @@ def check() -> Iterator[tuple[str, str | None]]:
         if callable(value)
         and getattr(value, "__module__", "") == __name__
         and not name.startswith("_")
-        and name not in ("hold", "check", "equal")
+        and name not in ("hold", "check", "equal", "lines", "command_line_bytes")
         and not isinstance(value, type)
     ]
     for item in items:

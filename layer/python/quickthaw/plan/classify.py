@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import enum
 import mmap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -200,7 +200,7 @@ def _forbid_lazy(sources: list[Source], pages: range, forbidden: list[tuple[int,
                 sources[page - pages.start] = Source.EAGER
 
 
-def _runs(sources: list[Source], first: int, *, gap: int, lazy_allowed: bool) -> list[Run]:
+def _runs(sources: Sequence[Source], first: int, *, gap: int, lazy_allowed: bool) -> list[Run]:
     """Join pages into runs.
 
     A short run between two EAGER ones becomes EAGER (its contents are known,
