@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from quickthaw.checkpoint.run import CheckpointOrder, checkpoint
+from quickthaw.checkpoint.order import CheckpointOrder
+from quickthaw.checkpoint.run import checkpoint
 from quickthaw.emulator.site import runtime_site
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -28,6 +28,7 @@ from quickthaw.bench.disk import WARM, Disk
 from quickthaw.bench.layouts import provide
 from quickthaw.bench.run import Order
 from quickthaw.checkpoint import run as checkpoint
+from quickthaw.checkpoint.order import CheckpointOrder
 from quickthaw.emulator.site import runtime_site
 from quickthaw.sandbox.spec import SandboxSpec
 
@@ -81,7 +82,7 @@ def prepare(
         return Prepared(task=task, snapshot=snapshot, kept=True)
     key_file.unlink(missing_ok=True)
     event = demo.event_file(WARM_UP)
-    order = checkpoint.CheckpointOrder(
+    order = CheckpointOrder(
         task=task,
         handler=demo.HANDLER,
         events=[(event.name, event.read_text())],

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from quickthaw import names
 from quickthaw.checkpoint import render, run
+from quickthaw.checkpoint.order import CheckpointOrder
 from quickthaw.cli.options import built_layer, events, variables
 from quickthaw.cli.progress import Stages
 from quickthaw.emulator.site import runtime_site
@@ -59,7 +60,7 @@ def command(
         raise UsageError(f"--compress {compress} is neither lz4 nor none")
     if block_size not in BLOCK_SIZES:
         raise UsageError(f"--block-size {block_size} is none of {', '.join(map(str, BLOCK_SIZES))}")
-    order = run.CheckpointOrder(
+    order = CheckpointOrder(
         task=task,
         handler=handler,
         events=events(event or []),

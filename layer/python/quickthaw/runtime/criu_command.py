@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 def dump(*, criu: str, pid: int, images: str, work: str) -> list[str]:
-    """argv that dumps one process tree and ends it.
+    """argv that dumps one process tree and leaves it stopped; whoever started it ends it.
 
     Args:
         criu: path of the binary or its launcher.
@@ -24,6 +24,7 @@ def dump(*, criu: str, pid: int, images: str, work: str) -> list[str]:
         f"--work-dir={work}",
         "--log-file=dump.log",
         "--file-locks",  # an import may hold locks on files of its own; without this CRIU refuses
+        "--leave-stopped",  # the process is the first of its pid namespace: with its end CRIU would end too
         "--unprivileged",  # runs as the function's own user; only so may the images be restored without root
     ]
 

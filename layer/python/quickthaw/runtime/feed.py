@@ -13,8 +13,7 @@ grow    CRIU's restorer treats end of file as "nothing yet, try again" when it
         watchdog in `restore`.
 async   the same file under a write lease: CRIU's open() blocks until the
         lease is given back (fcntl(2), F_SETLEASE).  Defined behaviour.
-stream  CRIU's own --stream protocol, served from here; no copy of the pages
-        on disk, 4 MiB of buffers.
+stream  CRIU's --stream protocol, in a file of its own.
 plain   the uncompressed images, checked in the thread.
 
 Rejected: userfaultfd (needs kernel faults, refused without privilege), and
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     from quickthaw.snapshot.manifest import Manifest
 
 GROWING_CRIU = ("4.1.1", "4.2.1", "4.3")  # versions whose restorer was seen to retry at end of file
-_PIPE_BYTES = 1 << 20  # /proc/sys/fs/pipe-max-size for everybody
-_RING = 16  # blocks decoded ahead: 4 MiB
-_F_SETPIPE_SZ = 1031  # linux/fcntl.h; a constant of the fcntl module only since 3.10 and only where built so
 
 
 class Feed:
@@ -191,7 +187,7 @@ class Plain(Feed):
         super().prepare()
         for number in self.manifest.pages:
             path = f"{self.snapshot}/{names.IMAGES}/pages-{number}.img"
-            if not _exists(path):
+            if not exists(path):
                 raise Declined("the snapshot has no uncompressed pages (checkpoint --keep-uncompressed)")
             posix.symlink(path, f"{self.images}/pages-{number}.img")
 
@@ -209,165 +205,10 @@ class Plain(Feed):
         self.wait_s = time.monotonic() - begin
 
 
-class Stream(Feed):
-    """Serves CRIU's image streamer protocol (criu/img-streamer.c).
-
-    CRIU connects to `streamer-serve.sock` in its images directory and asks for
-    one file after the other: u32 length, a protobuf message with the file name
-    in field 1; we answer u32 length, a message with field 1 = exists, and CRIU
-    then passes the write end of a pipe with SCM_RIGHTS.
-    """
-
-    stream = True
-
-    def prepare(self) -> None:
-        import _socket
-
-        posix.mkdir(self.images, 0o700)
-        self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        self._listener.bind(f"{self.images}/streamer-serve.sock")
-        self._listener.listen(1)
-        self.wait_s = 0.0
-
-    def run(self) -> None:
-        import _socket
-
-        self._ring = Ring(self)  # decodes at once, ahead of CRIU's first wish for pages
-        fd = self._listener._accept()[0]  # type: ignore[attr-defined]  # the C half of accept()
-        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
-        while self._serve_one(connection):
-            pass
-        connection.close()
-        self._ring.check()
-
-    def close(self) -> None:
-        super().close()
-        self._listener.close()
-
-    def _serve_one(self, connection: object) -> bool:
-        head = _receive(connection, 4)
-        if not head:
-            return False
-        message = _receive(connection, int.from_bytes(head, "little"))
-        name = message[2 : 2 + message[1]].decode()  # tag, length, name: names are shorter than 128 bytes
-        path = f"{self.snapshot}/{names.IMAGES}/{name}"
-        is_pages = name.startswith("pages-")
-        found = name[6:-4] in self.manifest.pages if is_pages else _exists(path)
-        connection.sendall(b"\x02\0\0\0\x08" + (b"\x01" if found else b"\x00"))  # type: ignore[attr-defined]
-        if found:
-            _, control, _, _ = connection.recvmsg(1, 64)  # type: ignore[attr-defined]
-            fd = int.from_bytes(control[0][2][:4], "little")
-            try:
-                self._pour_pages(fd) if is_pages else self._pour_file(fd, path)
-            finally:
-                posix.close(fd)
-        return True
-
-    def _pour_file(self, fd: int, path: str) -> None:
-        from quickthaw.runtime import decode
-
-        with open(path, "rb") as file:
-            data = file.read()
-        if len(data) > 65536:
-            _widen(fd)
-        decode.write_all(fd, memoryview(data))
-
-    def _pour_pages(self, fd: int) -> None:
-        from quickthaw.runtime import decode
-
-        _widen(fd)
-        while block := self._ring.next():
-            decode.write_all(fd, memoryview(block[0])[: block[1]])
-            self._ring.give_back(block)
-        self.wait_s = self._ring.wait_s
-
-
-class Ring:
-    """Decodes every page file in a thread of its own, a few blocks ahead of who takes them.
-
-    For a pipe, which CRIU empties at its own pace: decoding need not wait for it.
-    """
-
-    def __init__(self, feed: Feed) -> None:
-        import _queue
-        import _thread
-
-        self._feed = feed
-        self._error: BaseException | None = None
-        self._free: _queue.SimpleQueue[bytearray] = _queue.SimpleQueue()
-        self._ready: _queue.SimpleQueue[tuple[bytearray, int] | None] = _queue.SimpleQueue()
-        self.wait_s = 0.0
-        _thread.start_new_thread(self._decode, ())
-
-    def next(self) -> tuple[bytearray, int] | None:
-        """The next block and its size; None at the end of each page file.
-
-        Raises:
-            Declined, BadSnapshot, OSError: what stopped the decoder.
-        """
-        begin = time.monotonic()
-        block = self._ready.get()
-        self.wait_s += time.monotonic() - begin
-        if block is None:
-            self.check()
-        return block
-
-    def give_back(self, block: tuple[bytearray, int]) -> None:
-        """The block's buffer may be used again."""
-        self._free.put(block[0])
-
-    def check(self) -> None:
-        """Raises what stopped the decoder, if something did."""
-        if self._error is not None:
-            raise self._error
-
-    def _decode(self) -> None:
-        feed = self._feed
-        begin = time.monotonic()
-        try:
-            from quickthaw.runtime import decode
-
-            for number in feed.manifest.pages:
-                decoder = decode.FrameDecoder(feed.liblz4, feed.stored(number))
-                if self._free.empty():
-                    for _ in range(_RING):
-                        self._free.put(bytearray(decoder.index.block_size))
-                for block in decoder.blocks(self._free.get):
-                    self._ready.put(block)
-                feed.bytes_read += decoder.bytes_read
-                decoder.close()
-                feed.decompress_s = time.monotonic() - begin
-                self._ready.put(None)
-        except BaseException as error:
-            self._error = error
-            self._ready.put(None)
-
-
-MODES: dict[str, type[Feed]] = {"grow": Grow, "stream": Stream, "async": Async, "sync": Sync, "plain": Plain}
-
-
-def _exists(path: str) -> bool:
+def exists(path: str) -> bool:
+    """Whether there is something at that path."""
     try:
         posix.stat(path)
     except OSError:
         return False
     return True
-
-
-def _receive(connection: object, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        piece = connection.recv(size - len(data))  # type: ignore[attr-defined]
-        if not piece:
-            return b""
-        data += piece
-    return data
-
-
-def _widen(fd: int) -> None:
-    import fcntl
-
-    try:  # noqa: SIM105 - contextlib is an import that the restore path does not have
-        fcntl.fcntl(fd, _F_SETPIPE_SZ, _PIPE_BYTES)
-    except OSError:
-        pass  # over this user's pipe budget: smaller writes, same bytes

@@ -26,7 +26,7 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import BadSnapshot, Declined
-from quickthaw.runtime import criu_command, feed
+from quickthaw.runtime import criu_command, modes
 from quickthaw.snapshot import plainjson
 
 TYPE_CHECKING = False
@@ -57,7 +57,7 @@ class Restoration:
         Args:
             manifest: of the snapshot.
             snapshot: its directory.
-            mode: one of `feed.MODES`.
+            mode: one of `modes.MODES`.
             environ: what the process is to find.
             declined: why the native engine did not thaw, for the log.
             started_s: CLOCK_MONOTONIC when the bootstrap began.
@@ -73,7 +73,7 @@ class Restoration:
         self.work = f"/tmp/quickthaw-{posix.getpid()}"
         self.criu = environ.get(names.ENV_CRIU) or names.CRIU_PATH
         liblz4 = names.LIBLZ4_PATH
-        self.feed = feed.MODES[mode](manifest, snapshot, self.work, liblz4)
+        self.feed = modes.MODES[mode](manifest, snapshot, self.work, liblz4)
         self._criu_pid = 0
         self._criu_done = False
         self._events_r, self._events_w = posix.pipe2(posix.O_CLOEXEC)
