@@ -49,8 +49,9 @@ def test_a_killed_checkpoint_leaves_the_old_snapshot(
         _wait_for(tmp_path / moment, process)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert manifest.read(str(out)).id == before
     assert [one.problem for one in verify(out) if one.problem] == []
+    if moment != MOMENTS[-1]:  # after the manifest only the rename is left, and it may win the race
+        assert manifest.read(str(out)).id == before
     assert _without_process(out), "what the checkpoint had started is gone"
 
 
