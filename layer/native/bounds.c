@@ -12,7 +12,7 @@ static const uint32_t record_sizes[TABLE_COUNT] = {
 	sizeof(struct plan_segment), sizeof(struct plan_protect),  sizeof(struct plan_thread),
 	sizeof(struct plan_sigaction), sizeof(struct plan_symbol), sizeof(struct plan_object),
 	sizeof(struct plan_fd),     sizeof(struct plan_watch),     sizeof(struct plan_lock),
-	sizeof(struct plan_timer),
+	sizeof(struct plan_timer),  sizeof(struct plan_entry),
 };
 
 static void check_piece(struct plan_piece piece)
@@ -64,7 +64,8 @@ static void check_maps(void)
 		end = map->start + map->size;
 		if (map->prot > 7 || map->flags & ~flags || map->offset % PAGE)
 			BAD("a mapping is impossible");
-		if (map->file < FILE_RAW || map->file >= (int32_t)COUNT(TABLE_FILES) ||
+		if (map->file < FILE_OBJECT - (int32_t)COUNT(TABLE_OBJECTS) + 1 ||
+		    map->file >= (int32_t)COUNT(TABLE_FILES) ||
 		    (map->file == FILE_NONE) != !!(map->flags & MAP_ANONYMOUS))
 			BAD("a mapping has no file");
 		if (map->file == FILE_RAW &&
@@ -198,7 +199,8 @@ static void check_descriptors(void)
 
 		check_text(objects[at].path);
 		check_piece(objects[at].data);
-		if (objects[at].kind > OBJECT_FIFO || (pair && (at + 1 == count || objects[at + 1].kind != OBJECT_HELD)))
+		if (objects[at].kind > OBJECT_AGAIN || (objects[at].kind == OBJECT_AGAIN && objects[at].b >= at) ||
+		    (pair && (at + 1 == count || objects[at + 1].kind != OBJECT_HELD)))
 			BAD("an open file");
 	}
 	for (uint32_t at = 0; at < COUNT(TABLE_FDS); at++)
@@ -212,6 +214,20 @@ static void check_descriptors(void)
 		BAD("the interval timers");
 }
 
+static void check_entries(void)
+{
+	const struct plan_entry *entries = ROWS(plan_entry, TABLE_ENTRIES);
+
+	for (uint32_t at = 0; at < COUNT(TABLE_ENTRIES); at++) {
+		check_text(entries[at].path);
+		check_piece(entries[at].data);
+		if (entries[at].kind < ENTRY_DIRECTORY || entries[at].kind > ENTRY_LINK)
+			BAD("a file of /tmp");
+		if (entries[at].kind == ENTRY_LINK)
+			check_text(entries[at].data);
+	}
+}
+
 void plan_check_bounds(void)
 {
 	check_tables();
@@ -221,6 +237,7 @@ void plan_check_bounds(void)
 	check_threads();
 	check_vdso();
 	check_descriptors();
+	check_entries();
 	check_text(thaw.plan->cwd);
 	check_piece(thaw.plan->auxv);
 	check_piece(thaw.plan->context);

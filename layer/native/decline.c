@@ -115,6 +115,7 @@ _Noreturn void start_fallback(const char *reason)
 		SYS(pause); /* another thread is in exec, which will end this one */
 		nobody = 0;
 	}
+	entries_remove();
 	SYS(rt_sigprocmask, SIG_SETMASK, &thaw.signal_mask, NULL, 8);
 	while (thaw.environ[count])
 		count++;

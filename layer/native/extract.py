@@ -13,6 +13,9 @@ import re
 import subprocess
 import sys
 
+# offset, info, kind, value of the symbol, symbol, sign, addend
+RELOCATION = re.compile(r"([0-9a-f]{16})\s+[0-9a-f]+\s+(R_X86_64_\w+)\s+[0-9a-f]+\s+(\S+) ([+-]) ([0-9a-f]+)$")
+
 
 def tool(*command: str) -> str:
     """Output of a binutils program."""
@@ -42,7 +45,7 @@ def main(library: str, member: str, function: str) -> None:
     print(f".section .text.{function},\"ax\",@progbits\n.p2align 6\n.globl {function}\n{function}:")
     print("0: .byte " + ",".join(map(str, code)))
     for line in tool("readelf", "-rW", member).splitlines():
-        found = re.match(r"([0-9a-f]{16})\s+[0-9a-f]+\s+(R_X86_64_\w+)\s+[0-9a-f]+\s+(\S+) ([+-]) ([0-9a-f]+)$", line)
+        found = RELOCATION.match(line)
         if not found or not start <= int(found[1], 16) < start + size:
             continue
         kind, name, addend = found[2], found[3], int(found[4] + found[5], 16)

@@ -37,6 +37,7 @@ static void check(void)
 	plan_check_bounds();
 	machine_check();
 	pages_open();
+	entries_make();
 	objects_make();
 	context_prepare();
 	files_open();

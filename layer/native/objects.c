@@ -147,30 +147,34 @@ static void set_timer(int fd, const struct plan_object *object)
 		decline("cannot set a timerfd: %e", result);
 }
 
-static int make_memfd(const struct plan_object *object, uint32_t slot)
+/* Contents end with the last byte that is not zero; the size says how long the file is. */
+static void fill_file(int fd, struct plan_piece data, uint64_t size, const char *what)
 {
-	const char *name = PIECE(object->path);
-	int fd = checked(SYS(memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING), "a memfd");
+	long result = SYS(ftruncate, fd, size);
 
-	fd = scratch(fd, slot);
-	write_all(fd, PIECE(object->data), object->data.size, "a memfd");
-	SYS(lseek, fd, 0, SEEK_SET);
-	seek(fd, object->c, "a memfd");
-	if (object->b && SYS(fcntl, fd, F_ADD_SEALS, object->b) < 0)
-		decline("cannot seal a memfd");
-	return fd;
+	if (result < 0)
+		decline("cannot size %s: %e", what, result);
+	write_all(fd, PIECE(data), data.size, what);
 }
 
-static int make_temporary(const struct plan_object *object, uint32_t slot)
+static void make_memfd(const struct plan_object *object, uint32_t slot)
 {
-	int fd = checked(SYS(open, "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, object->b & 07777), "an unlinked file");
+	const char *name = PIECE(object->path);
+	int fd = scratch(checked(SYS(memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING), "a memfd"), slot);
+
+	fill_file(fd, object->data, object->a, "a memfd");
+	if (object->b && SYS(fcntl, fd, F_ADD_SEALS, object->b) < 0)
+		decline("cannot seal a memfd");
+}
+
+static void make_temporary(const struct plan_object *object, uint32_t slot)
+{
+	const char *what = "an unlinked file";
+	int fd = checked(SYS(open, "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), what);
 
 	fd = scratch(fd, slot);
-	write_all(fd, PIECE(object->data), object->data.size, "an unlinked file");
-	SYS(lseek, fd, 0, SEEK_SET);
-	seek(fd, object->a, "an unlinked file");
-	SYS(fcntl, fd, F_SETFL, object->flags);
-	return fd;
+	fill_file(fd, object->data, object->a, what);
+	SYS(fchmod, fd, object->b & 07777);
 }
 
 static void make(const struct plan_object *object, uint32_t slot)
@@ -221,6 +225,13 @@ static void make(const struct plan_object *object, uint32_t slot)
 	case OBJECT_SOCKET:
 		scratch(checked(SYS(socket, object->a, object->b | object->flags | cloexec, object->c), "a socket"), slot);
 		break;
+	case OBJECT_AGAIN: {
+		char path[32];
+
+		format_to(path, sizeof(path), "/proc/self/fd/%u", thaw.plan->scratch_fd + object->b);
+		seek(scratch(checked(SYS(open, path, object->flags | O_CLOEXEC), path), slot), object->a, path);
+		break;
+	}
 	case OBJECT_FIFO: {
 		/* Opened for both ends first, which never blocks; the data go in before the real end is opened. */
 		const char *path = PIECE(object->path);

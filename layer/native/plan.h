@@ -23,6 +23,7 @@ enum plan_layout { LAYOUT_LZ4 = 1, LAYOUT_LAZY = 2, LAYOUT_HOT = 3 };
 
 #define FILE_NONE (-1)
 #define FILE_RAW (-2)
+#define FILE_OBJECT (-3) /* object 0; -4: object 1 ... */
 
 #define THREAD_PATCH_TID 1
 
@@ -40,7 +41,10 @@ enum plan_object_kind {
 	OBJECT_TMPFILE = 10,
 	OBJECT_SOCKET = 11,
 	OBJECT_FIFO = 12,
+	OBJECT_AGAIN = 13,
 };
+
+enum plan_entry_kind { ENTRY_DIRECTORY = 1, ENTRY_FILE = 2, ENTRY_LINK = 3 };
 
 struct plan_piece {
 	uint32_t offset;
@@ -164,6 +168,14 @@ struct plan_timer {
 	uint64_t interval_ns;
 };
 
+struct plan_entry { /* what an import left in /tmp */
+	uint32_t kind;
+	uint32_t mode;
+	struct plan_piece path; /* with its NUL */
+	struct plan_piece data; /* contents, or a link's target with its NUL */
+	int64_t mtime_ns;
+};
+
 enum plan_table_id {
 	TABLE_FILES,
 	TABLE_MAPS,
@@ -178,6 +190,7 @@ enum plan_table_id {
 	TABLE_WATCHES,
 	TABLE_LOCKS,
 	TABLE_TIMERS,
+	TABLE_ENTRIES,
 	TABLE_COUNT
 };
 

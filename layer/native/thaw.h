@@ -141,6 +141,10 @@ void vmas_protect(void);
 /* fill.c */
 void fill(void);
 
+/* entries.c */
+void entries_make(void);
+void entries_remove(void);
+
 /* objects.c, fds.c */
 void objects_make(void);
 void fds_place(void);

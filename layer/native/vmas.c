@@ -36,9 +36,20 @@ static void advise(const struct plan_map *map)
 		if (advice & 1)
 			SYS(madvise, map->start, map->size, bit);
 	/* Where everything is filled at once, huge pages save four fifths of the faults. */
-	if (thaw.plan->layout == LAYOUT_LZ4 && map->file == FILE_NONE && map->prot & PROT_WRITE &&
+	if (thaw.plan->layout == LAYOUT_LZ4 && map->file == FILE_NONE && map->prot & PROT_WRITE && map->flags & MAP_PRIVATE &&
 	    map->size >= HUGE && !(map->flags & (MAP_GROWSDOWN | MAP_NORESERVE)) && !thaw.options.no_huge)
 		SYS(madvise, map->start, map->size, MADV_HUGEPAGE);
+}
+
+static long file_of(const struct plan_map *map)
+{
+	if (map->file == FILE_NONE)
+		return -1;
+	if (map->file == FILE_RAW)
+		return thaw.raw_fd;
+	if (map->file <= FILE_OBJECT)
+		return thaw.plan->scratch_fd + (uint32_t)(FILE_OBJECT - map->file);
+	return thaw.files[map->file];
 }
 
 void vmas_map(void)
@@ -48,8 +59,8 @@ void vmas_map(void)
 
 	for (uint32_t at = 0; at < COUNT(TABLE_MAPS); at++) {
 		const struct plan_map *map = &maps[at];
-		long fd = map->file == FILE_NONE ? -1 : map->file == FILE_RAW ? thaw.raw_fd : thaw.files[map->file];
-		long result = SYS(mmap, map->start, map->size, map->prot, map->flags | MAP_FIXED, fd, map->offset);
+		long result = SYS(mmap, map->start, map->size, map->prot, map->flags | MAP_FIXED, file_of(map),
+				  map->offset);
 
 		if (result != (long)map->start)
 			decline("cannot map %u bytes at %x: %e", map->size, map->start, result);

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from quickthaw import criuimg, names, plan
 from quickthaw.criuimg import Process
+from quickthaw.plan import left
 from quickthaw.plan.hot import HotSet
 from quickthaw.plan.resolve import from_sandbox
 from quickthaw.runtime import criu_command
@@ -61,6 +62,7 @@ class Frozen:
     spec: SandboxSpec
     threads: int
     wiped_on_fork: tuple[tuple[int, int], ...]
+    entries: tuple[left.Entry, ...]
 
     @property
     def process(self) -> Process:
@@ -71,8 +73,9 @@ class Frozen:
         """Write a snapshot that has only a native directory; readable for everybody."""
         native = out / names.NATIVE
         native.mkdir(parents=True, exist_ok=True)
+        settings = {"entries": self.entries, "wiped_on_fork": self.wiped_on_fork, "level": 3, **more}
         summary = plan.build(
-            self.images, None, native, layout=layout, resolve=from_sandbox(self.spec), level=3, **more
+            self.images, None, native, layout=layout, resolve=from_sandbox(self.spec), **settings
         )
         out.chmod(0o755)
         native.chmod(0o755)
@@ -179,6 +182,7 @@ def _freeze(
         _wait_for_read(process.pid)
         threads = len(os.listdir(f"/proc/{process.pid}/task"))
         wiped = plan.wiped_on_fork(process.pid)
+        entries = left.collect(Path(f"/proc/{process.pid}/root/tmp"), ignore={"images", "site"})
         dump = criu_command.dump(
             criu=names.CRIU_PATH, pid=process.inner_pid, images="/tmp/images", work="/tmp/images"
         )
@@ -187,7 +191,7 @@ def _freeze(
         assert done.returncode == 0, log.read_text() if log.exists() else done.stderr
         for fd in (output[0], *(fd for pair in extra for fd in pair)):
             os.close(fd)
-    return Frozen(images=images, spec=spec, threads=threads, wiped_on_fork=wiped)
+    return Frozen(images=images, spec=spec, threads=threads, wiped_on_fork=wiped, entries=entries)
 
 
 def _wait_for_read(pid: int) -> None:

@@ -19,7 +19,7 @@ LAYOUTS = ("lz4", "lazy", "hot")
 
 def snapshot_of(frozen: Frozen, out: Path, layout: str, **more: object) -> Path:
     hot = hot_half(frozen) if layout == "hot" else None
-    frozen.plan(out, layout, hot=hot, wiped_on_fork=frozen.wiped_on_fork, **more)
+    frozen.plan(out, layout, hot=hot, **more)
     return out
 
 

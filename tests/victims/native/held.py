@@ -103,6 +103,25 @@ def _mappings() -> None:
     libc.madvise(wiped, 4096, 18)  # MADV_WIPEONFORK
     ctypes.memset(wiped, 9, 4096)
     held["wiped"] = wiped
+    shared = mmap.mmap(-1, SIZE)  # shared and anonymous, Python's default
+    shared[5000:5006] = b"shared"
+    held["shared"] = shared
+    memory = os.memfd_create("mapped")
+    os.truncate(memory, 10000)
+    held["mapped memfd"] = mmap.mmap(memory, 10000)
+    held["mapped memfd"][6000:6006] = b"memory"
+    held["memfd again"] = os.open(f"/proc/self/fd/{memory}", os.O_RDONLY)
+    os.close(memory)
+    with tempfile.TemporaryFile(dir="/tmp") as file:
+        file.truncate(10000)
+        held["mapped deleted file"] = mmap.mmap(file.fileno(), 10000)
+    held["mapped deleted file"][7000:7007] = b"deleted"
+    os.makedirs("/tmp/cache/deep")
+    with open("/tmp/cache/deep/file", "w") as file:
+        file.write("cached")
+    os.chmod("/tmp/cache/deep/file", 0o640)
+    os.symlink("deep/file", "/tmp/cache/link")
+    held["cached"] = open("/tmp/cache/deep/file")  # noqa: SIM115 - stays open
     large = libc.mmap(None, SIZE, mmap.PROT_READ | mmap.PROT_WRITE, private, -1, 0)
     ctypes.memset(large, 3, SIZE)
     held["large"] = large
@@ -236,6 +255,34 @@ def advice_survives() -> None:
     equal("dc" in _vm_flags(held["unforked"]), True)
     equal("wf" in _vm_flags(held["wiped"]), True)
     equal(ctypes.string_at(held["wiped"], 1), b"\t")
+
+
+def shared_memory() -> None:
+    equal(held["shared"][5000:5006], b"shared")
+    pid = os.fork()
+    if pid == 0:
+        held["shared"][0:5] = b"child"
+        os._exit(0)
+    os.waitpid(pid, 0)
+    equal(held["shared"][0:5], b"child")
+
+
+def mapped_memory_file() -> None:
+    equal(held["mapped memfd"][6000:6006], b"memory")
+    held["mapped memfd"][0:3] = b"new"
+    equal(os.pread(held["memfd again"], 3, 0), b"new")
+
+
+def mapped_deleted_file() -> None:
+    equal(held["mapped deleted file"][7000:7007], b"deleted")
+    held["mapped deleted file"].flush()
+
+
+def files_in_tmp() -> None:
+    with open("/tmp/cache/link") as file:
+        equal(file.read(), "cached")
+    equal(os.stat("/tmp/cache/deep/file").st_mode & 0o777, 0o640)
+    equal(held["cached"].read(), "cached")
 
 
 def large_block() -> None:

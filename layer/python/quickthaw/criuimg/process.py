@@ -100,9 +100,10 @@ class Process:
         return reg.name
 
     def mapped_paths(self) -> tuple[str, ...]:
-        """Every file that the address space maps, sorted, each once."""
+        """Every file that the address space maps and that has a name, sorted, each once."""
         kinds = r.FILE_PRIVATE | r.FILE_SHARED
         ids = {vma.shmid for vma in self.mm.vmas if vma.status & kinds and not vma.status & r.AREA_MEMFD}
+        ids -= self.remaps.keys()
         return tuple(sorted({self.path(file_id) for file_id in ids}))
 
 

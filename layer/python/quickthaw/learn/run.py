@@ -21,8 +21,8 @@ from quickthaw.emulator.run import FunctionSpec
 from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import BadSnapshot, UsageError
 from quickthaw.learn.record import record
-from quickthaw.plan import hot
-from quickthaw.plan.build import PlanSummary
+from quickthaw.plan import carried, hot
+from quickthaw.plan.build import PLAN, PlanSummary
 from quickthaw.plan.resolve import from_sandbox
 from quickthaw.sandbox.spec import SandboxSpec
 from quickthaw.snapshot import manifest
@@ -95,6 +95,7 @@ def learn(
                 resolve=resolve,
                 cpu_flags=found.cpu_flags,
                 context={"snapshot": found.id, "cold_init_s": found.cold_init_s},
+                **carried.arguments(snapshot / names.NATIVE / PLAN),
             )
             (native / HOT).write_text(both.dumps())
             for path in native.iterdir():

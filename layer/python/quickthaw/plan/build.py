@@ -24,13 +24,13 @@ from quickthaw.plan import classify, cpu, descriptors, frame, identity, layout, 
 from quickthaw.plan.classify import Area, Source
 from quickthaw.plan.contents import Contents
 from quickthaw.plan.hot import HotSet
+from quickthaw.plan.left import Entry
 from quickthaw.plan.refuse import refusals
 from quickthaw.plan.tables import Tables
 
 PLAN: Final = "plan"
 PACKED: Final = "pages.lz4"
 RAW: Final = "pages.raw"
-_MAP_FIXED_FLAGS: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _MAP_KEPT: Final = 0x4000 | 0x100 | 0x20000  # MAP_NORESERVE, MAP_GROWSDOWN, MAP_STACK
 _MADV_RANDOM: Final = 1
 _MADV_WIPEONFORK: Final = 18
@@ -72,6 +72,7 @@ def build(
     level: int = names.LZ4_LEVEL,
     area: int | None = None,
     wiped_on_fork: Sequence[tuple[int, int]] = (),
+    entries: Sequence[Entry] = (),
 ) -> PlanSummary:
     """Plan the thaw of a dump.
 
@@ -89,6 +90,7 @@ def build(
         area: where the restorer works in the address space; None: the first place that is free.
         wiped_on_fork: address ranges [start, end) with MADV_WIPEONFORK (`advice.wiped_on_fork`): BoringSSL
             keeps its generator safe with it, and CRIU's images do not tell.
+        entries: what the import left in /tmp (`left.collect`), to be there again after a thaw.
 
     Raises:
         CannotFreeze: the process cannot be thawed natively; the text says why.
@@ -107,7 +109,7 @@ def build(
         contents = Contents(process, store, resolve)
         try:
             chosen = _choose(layout, hot, budget, store)
-            plan = _Plan(process, store, contents, resolve, out, chosen, hot, level, wiped_on_fork)
+            plan = _Plan(process, store, contents, resolve, out, chosen, hot, level, wiped_on_fork, entries)
             return plan.write(cpu_flags=cpu_flags, context=context or {}, area=area)
         finally:
             contents.close()
@@ -141,10 +143,11 @@ class _Plan:
         hot: HotSet | None,
         level: int,
         wiped: Sequence[tuple[int, int]],
+        entries: Sequence[Entry],
     ) -> None:
         self.process, self.store, self.contents, self.resolve = process, store, contents, resolve
         self.out, self.layout, self.level = out, chosen, level
-        self.wiped = wiped
+        self.wiped, self.entries = wiped, entries
         self.identities = {path: identity.of_file(path, resolve(path)) for path in process.mapped_paths()}
         self.foreign = classify.foreign_allocator(process, store, resolve)
         self.areas = classify.areas(
@@ -154,6 +157,7 @@ class _Plan:
             unsafe=[*classify.unsafe_ranges(process, store, resolve), *wiped],
             hot=hot,
             file_size=lambda path: self.identities[path].size,
+            shared=contents.shared_pages(),
         )
         self.tables = Tables()
 
@@ -168,12 +172,14 @@ class _Plan:
         raw = pagefiles.write_raw(self.out / RAW, self.areas, self.contents, tag=tag)
         packed_size = blocks[-1].offset + blocks[-1].packed if blocks else 0
         self._add_files()
-        self._add_maps(raw)
+        found = descriptors.of_process(self.process)
+        self._add_maps(raw, found)
         self._add_blocks(blocks)
         self._add_threads()
         self._add_signals()
         self._add_timers()
-        found = self._add_descriptors()
+        self._add_descriptors(found)
+        self._add_entries()
         plan = self.tables.seal(
             tag=tag,
             area=area if area is not None else self._area(layout.AREA_PACKED + packed_size),
@@ -236,15 +242,20 @@ class _Plan:
                 **samples,
             )
 
-    def _add_maps(self, raw: pagefiles.RawFile) -> None:
+    def _add_maps(self, raw: pagefiles.RawFile, found: descriptors.Descriptors) -> None:
         """The mappings, ascending and disjoint; then the protections that filling had to loosen."""
         index = {path: number for number, path in enumerate(sorted(self.identities))}
         for area in self.areas:
             vma = area.vma
             for begin, end, source, first in _pieces(area):
                 prot, file, offset = vma.prot, layout.FILE_NONE, 0
-                flags = _MAP_FIXED_FLAGS | vma.flags & _MAP_KEPT
-                if source is Source.FILE:
+                flags = mmap.MAP_ANONYMOUS | vma.flags & _MAP_KEPT
+                flags |= mmap.MAP_SHARED if vma.status & r.ANON_SHARED else mmap.MAP_PRIVATE
+                if source is Source.FILE and vma.shmid in found.mapped:
+                    file = layout.FILE_OBJECT - found.mapped[vma.shmid]
+                    offset = vma.pgoff + begin - vma.start
+                    flags = mmap.MAP_SHARED
+                elif source is Source.FILE:
                     file = index[self.process.path(vma.shmid)]
                     offset = vma.pgoff + begin - vma.start
                     flags = (
@@ -375,8 +386,18 @@ class _Plan:
             **self.tables.piece("vdso", found.image),
         }
 
-    def _add_descriptors(self) -> descriptors.Descriptors:
-        found = descriptors.of_process(self.process)
+    def _add_entries(self) -> None:
+        for entry in self.entries:
+            self.tables.add(
+                layout.ENTRY,
+                kind=entry.kind,
+                mode=entry.mode,
+                **self.tables.text("path", entry.path),
+                **self.tables.piece("data", entry.data),
+                mtime_ns=entry.mtime_ns,
+            )
+
+    def _add_descriptors(self, found: descriptors.Descriptors) -> None:
         for item in found.objects:
             self.tables.add(
                 layout.OBJECT,
@@ -399,7 +420,6 @@ class _Plan:
                 start=max(lock.start, 0),
                 size=max(lock.len, 0),
             )
-        return found
 
     def _summary(self, *, blocks: int, plan_size: int, packed_size: int, raw_size: int) -> PlanSummary:
         def pages(source: Source) -> int:

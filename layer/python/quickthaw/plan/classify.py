@@ -132,6 +132,7 @@ def areas(
     unsafe: Iterable[tuple[int, int]],
     hot: HotSet | None,
     file_size: Callable[[str], int],
+    shared: frozenset[int] = frozenset(),
     gap: int = GAP,
 ) -> list[Area]:
     """Classify every page.
@@ -143,6 +144,7 @@ def areas(
         unsafe: from `unsafe_ranges`.
         hot: pages to make EAGER in the hot layout, library pages included.
         file_size: size of a mapped file, bytes.
+        shared: pages of shared anonymous memory that hold something.
         gap: pages of another source that are swallowed between two runs of the same.
     """
     special = r.AREA_VSYSCALL | r.AREA_VVAR | r.AREA_VDSO
@@ -151,6 +153,15 @@ def areas(
     for vma in sorted(process.mm.vmas, key=lambda vma: vma.start):
         if vma.status & special:
             continue
+        if vma.status & r.ANON_SHARED:
+            sources = [Source.EAGER if page in shared else Source.ZERO for page in _pages(vma)]
+            found.append(
+                Area(vma=vma, runs=tuple(_runs(sources, _pages(vma).start, gap=gap, lazy_allowed=False)))
+            )
+            continue
+        if vma.status & r.AREA_MEMFD or (vma.shmid in process.remaps and vma.status & r.FILE_SHARED):
+            found.append(Area(vma=vma, runs=(Run(_pages(vma).start, _pages(vma).stop, Source.FILE),)))
+            continue
         sources = _sources(vma, store, layout=layout, hot=hot, process=process, file_size=file_size)
         pages = range(vma.start // PAGE_SIZE, vma.end // PAGE_SIZE)
         fixed = any(start < vma.end and end > vma.start for start, end in forbidden)
@@ -158,6 +169,10 @@ def areas(
             _forbid_lazy(sources, pages, forbidden)
         found.append(Area(vma=vma, runs=tuple(_runs(sources, pages.start, gap=gap, lazy_allowed=not fixed))))
     return found
+
+
+def _pages(vma: r.Vma) -> range:
+    return range(vma.start // PAGE_SIZE, vma.end // PAGE_SIZE)
 
 
 def _sources(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,6 +74,7 @@ class Descriptors:
     watches: tuple[tuple[int, int, int, int], ...]  # (epoll fd, watched fd, events, data)
     max_fd: int
     scratch_fd: int
+    mapped: Mapping[int, int]  # file id -> object, for mappings of memfds and of unlinked files
     reasons: tuple[str, ...] = ()  # why some descriptors are missing from the above
 
 
@@ -82,6 +84,9 @@ def of_process(process: Process) -> Descriptors:
     for fd in sorted(process.fds, key=lambda fd: fd.fd):
         if fd.fd not in OWN:
             maker.add(fd)
+    for vma in process.mm.vmas:
+        if maps_object(process, vma):
+            maker.add_mapped(vma)
     fds = tuple(maker.fds)
     highest = max([fd for fd, _, _ in fds if fd < names.THAW_FD] + [2])
     scratch = max(256, highest + 1)
@@ -94,7 +99,15 @@ def of_process(process: Process) -> Descriptors:
         watches=tuple(maker.watches),
         max_fd=max([fd for fd, _, _ in fds] + [*OWN]),
         scratch_fd=scratch,
+        mapped=maker.mapped,
         reasons=tuple(reasons),
+    )
+
+
+def maps_object(process: Process, vma: r.Vma) -> bool:
+    """Whether a mapping is of a memfd or an unlinked file, which the restorer makes again."""
+    return bool(vma.status & r.AREA_MEMFD) or bool(
+        vma.status & (r.FILE_PRIVATE | r.FILE_SHARED) and vma.shmid in process.remaps
     )
 
 
@@ -107,7 +120,9 @@ class _Maker:
         self.fds: list[tuple[int, int, bool]] = []
         self.watches: list[tuple[int, int, int, int]] = []
         self.reasons: list[str] = []
+        self.mapped: dict[int, int] = {}
         self._by_file: dict[int, int] = {}
+        self._by_inode: dict[tuple[str, int], int] = {}
         self._data = 0
         self._inherited: dict[int, int] = {}  # pipe id -> descriptor 0 to 2
         self._inherited_files: dict[int, int] = {}  # file id -> descriptor 0 to 2
@@ -134,12 +149,37 @@ class _Maker:
         except Impossible as reason:
             self.reasons.append(f"descriptor {fd.fd}: {reason}")
 
-    def _append(self, file_id: int, item: Object) -> None:
+    def add_mapped(self, vma: r.Vma) -> None:
+        """Add the open file behind a mapping; no descriptor may be left of it."""
+        where = f"memory at {vma.start:x}-{vma.end:x}"
+        file = self.process.files.get(vma.shmid)
+        try:
+            if file is None:
+                raise Impossible("maps a memfd that the images do not hold")
+            if not vma.status & r.FILE_SHARED:
+                raise Impossible("is a private mapping of a memfd or of a deleted file")
+            if vma.shmid not in self._by_file:
+                self._make(file)
+            # The contents' own object is open for reading and writing, whatever the mapping allows.
+            self.mapped[vma.shmid] = self.objects[self._by_file[vma.shmid]].b
+        except Impossible as reason:
+            self.reasons.append(f"{where}: {reason}")
+
+    def _opened(self, kind: str, inode: int, contents: Object, flags: int, position: int) -> Object:
+        """One opening of a file without a name; its contents are an object of their own, made once."""
+        if (kind, inode) not in self._by_inode:
+            self._by_inode[kind, inode] = self._add(contents)
+        return Object(kind=layout.OBJECT_AGAIN, flags=flags, a=position, b=self._by_inode[kind, inode])
+
+    def _add(self, item: Object) -> int:
         self._data += len(item.data)
         if self._data > DATA_BUDGET:
             raise Impossible(f"more than {DATA_BUDGET >> 20} MiB of data in pipes, memfds and unlinked files")
-        self._by_file[file_id] = len(self.objects)
         self.objects.append(item)
+        return len(self.objects) - 1
+
+    def _append(self, file_id: int, item: Object) -> None:
+        self._by_file[file_id] = self._add(item)
 
     def _make(self, file: r.File) -> None:
         if file.id in self._inherited_files:
@@ -180,7 +220,10 @@ class _Maker:
             ghost = self.process.ghosts.get(remap.remap_id)
             if ghost is None:
                 raise Impossible(f"{reg.name} was unlinked and its contents were not dumped")
-            return Object(kind=layout.OBJECT_TMPFILE, flags=flags, data=ghost.data, a=reg.pos, b=ghost.mode)
+            data = ghost.data.rstrip(b"\0")
+            contents = Object(kind=layout.OBJECT_TMPFILE, data=data, a=len(ghost.data), b=ghost.mode)
+            flags &= _STATUS_FLAGS | os.O_ACCMODE  # it may have been made with O_TMPFILE
+            return self._opened("ghost", remap.remap_id, contents, flags, reg.pos)
         if reg.name.startswith("/dev/") and reg.name not in _DEVICES:
             raise Impossible(f"the device {reg.name}")
         return Object(kind=layout.OBJECT_FILE, flags=flags, path=reg.name, a=reg.pos, b=reg.mode or 0)
@@ -229,19 +272,10 @@ class _Maker:
         inode = self.process.memfds.get(memfd.inode_id)
         if inode is None or inode.hugetlb_flag:
             raise Impossible("a memfd of huge pages")
-        users = [f for f in self.process.files.values() if f.memfd and f.memfd.inode_id == memfd.inode_id]
-        if len(users) > 1:
-            raise Impossible(f"memfd {inode.name}, opened more than once")
-        data = _shared_bytes(self.process, inode.shmid, inode.size)
-        return Object(
-            kind=layout.OBJECT_MEMFD,
-            flags=memfd.flags & _STATUS_FLAGS,
-            path=inode.name,
-            data=data,
-            a=inode.size,
-            b=inode.seals,
-            c=memfd.pos,
-        )
+        flags = memfd.flags & (_STATUS_FLAGS | os.O_ACCMODE)
+        data = shared_bytes(self.process, inode.shmid, inode.size).rstrip(b"\0")
+        contents = Object(kind=layout.OBJECT_MEMFD, path=inode.name, data=data, a=inode.size, b=inode.seals)
+        return self._opened("memfd", memfd.inode_id, contents, flags, memfd.pos)
 
     def _unix(self, sock: r.UnixSocket) -> None:
         name = sock.name.rstrip(b"\0")
@@ -307,7 +341,7 @@ def _inet(sock: r.InetSocket) -> Object:
     return Object(kind=layout.OBJECT_SOCKET, flags=flags, a=sock.family, b=sock.type, c=sock.proto)
 
 
-def _shared_bytes(process: Process, segment: int, size: int) -> bytes:
+def shared_bytes(process: Process, segment: int, size: int) -> bytes:
     """Contents of a shared memory segment, zeros where nothing was written."""
     pagemap = process.shmem.get(segment)
     data = bytearray(size)

@@ -33,6 +33,7 @@ LAYOUTS: Final = {"lz4": 1, "lazy": 2, "hot": 3}
 # PlanMap.file and special values.
 FILE_NONE: Final = -1  # anonymous memory
 FILE_RAW: Final = -2  # pages.raw
+FILE_OBJECT: Final = -3  # object 0; -4: object 1 ...
 
 # PlanThread.flags
 THREAD_PATCH_TID: Final = 1  # the word at clear_tid holds the thread id
@@ -47,10 +48,17 @@ OBJECT_EPOLL: Final = 5
 OBJECT_SOCKETPAIR: Final = 6  # socketpair(AF_UNIX, type a); the next record is its peer
 OBJECT_TIMERFD: Final = 7  # clock a, value b ns, interval c ns, expirations not yet read d
 OBJECT_SIGNALFD: Final = 8  # mask a
-OBJECT_MEMFD: Final = 9  # name = path, size a, seals b, position c
-OBJECT_TMPFILE: Final = 10  # an unlinked file: contents = data, position a, mode b
+OBJECT_MEMFD: Final = 9  # contents of a memfd: name = path, size a, seals b
+OBJECT_TMPFILE: Final = 10  # contents of an unlinked file: size a, mode b
 OBJECT_SOCKET: Final = 11  # socket(a, b, c), unconnected
 OBJECT_FIFO: Final = 12  # open(path, O_RDWR), then its unread data
+
+OBJECT_AGAIN: Final = 13  # object b opened once more (same contents, own position a and flags)
+
+# PlanEntry.kind, what an import left in /tmp
+ENTRY_DIRECTORY: Final = 1
+ENTRY_FILE: Final = 2
+ENTRY_LINK: Final = 3  # data: the target, with its NUL
 
 PIECE: Final = (("offset", "I"), ("size", "I"))  # struct plan_piece: bytes in the data region
 
@@ -196,6 +204,10 @@ TIMER: Final = Record(
     ),
 )
 
+ENTRY: Final = Record(
+    "plan_entry", (("kind", "I"), ("mode", "I"), *_piece("path"), *_piece("data"), ("mtime_ns", "q"))
+)
+
 # In the order of enum plan_table_id.
 TABLES: Final = (
     FILE,
@@ -211,6 +223,7 @@ TABLES: Final = (
     WATCH,
     LOCK,
     TIMER,
+    ENTRY,
 )
 
 MM_FIELDS: Final = (

@@ -74,9 +74,9 @@ def _mappings(process: Process) -> list[str]:
         if vma.status & r.AREA_SYSVIPC:
             found.append(f"{where} is System V shared memory")
         elif vma.status & r.ANON_SHARED:
-            found.append(f"{where} is shared anonymous memory")
+            found.extend(_shared(process, vma, where))
         elif vma.status & r.AREA_MEMFD:
-            found.append(f"{where} maps a memfd")
+            continue  # descriptors.of_process judges it
         elif vma.status & r.AREA_SOCKET:
             found.append(f"{where} maps a socket")
         elif vma.status & r.AREA_AIORING:
@@ -95,12 +95,23 @@ def _mappings(process: Process) -> list[str]:
     return found
 
 
+def _shared(process: Process, vma: r.Vma, where: str) -> list[str]:
+    """A shared anonymous segment is private to its only process; but seen twice it must stay one."""
+    size = vma.end - vma.start
+    for other in process.mm.vmas:
+        if not other.status & r.ANON_SHARED or other.shmid != vma.shmid or other.start >= vma.start:
+            continue
+        if other.pgoff < vma.pgoff + size and vma.pgoff < other.pgoff + other.end - other.start:
+            return [f"{where} is shared anonymous memory that is also at {other.start:x}"]
+    return []
+
+
 def _file_mapping(process: Process, vma: r.Vma, where: str) -> list[str]:
     file = process.files.get(vma.shmid)
     if file is None or file.reg is None:
         return [f"{where} maps something that is no file"]
     if vma.shmid in process.remaps:
-        return [f"{where} maps {file.reg.name}, which has been deleted"]
+        return []  # descriptors.of_process judges it
     if vma.status & r.FILE_SHARED and vma.prot & mmap.PROT_WRITE:
         return [f"{where} maps {file.reg.name} shared and writable"]
     return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Final
+from typing import Any, Final
 
 from quickthaw.plan import layout
 from quickthaw.plan.checksum import xxh32
@@ -80,7 +80,7 @@ def resealed(plan: bytes) -> bytes:
     return plan[:at] + xxh32(blank).to_bytes(4, "little") + plan[at + 4 :]
 
 
-def rows(plan: bytes, record: layout.Record) -> list[dict[str, int | bytes]]:
+def rows(plan: bytes, record: layout.Record) -> list[dict[str, Any]]:
     """The rows of one table of a sealed plan; for tests and ``inspect``."""
     number = layout.TABLES.index(record)
     head = layout.HEADER.unpack(plan)

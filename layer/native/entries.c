@@ -1,0 +1,81 @@
+/*
+ * What the import left in /tmp is there again.  Lambda's /tmp is empty at an
+ * init; after a reset it may hold the files of the process before, which are
+ * overwritten.  A decline takes away what was made here, so that the cold
+ * start finds /tmp as we did.
+ */
+#include "thaw.h"
+
+#define O_WRONLY 1
+#define O_CREAT 0100
+#define O_TRUNC 01000
+#define O_NOFOLLOW 0400000
+#define AT_REMOVEDIR 0x200
+#define AT_SYMLINK_NOFOLLOW 0x100
+
+static uint32_t made; /* rows done so far */
+
+static void write_file(const struct plan_entry *entry, const char *path)
+{
+	const uint8_t *data = PIECE(entry->data);
+	uint64_t left = entry->data.size;
+	long fd = SYS(open, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		decline("cannot write %s: %e", path, fd);
+	while (left) {
+		long put = SYS(write, fd, data, left);
+
+		if (put <= 0)
+			decline("cannot write %s: %e", path, put);
+		data += put;
+		left -= (uint64_t)put;
+	}
+	SYS(fchmod, fd, entry->mode);
+	SYS(close, fd);
+}
+
+static void make(const struct plan_entry *entry)
+{
+	const char *path = PIECE(entry->path);
+	struct sys_timespec times[2] = {
+		{ entry->mtime_ns / 1000000000L, entry->mtime_ns % 1000000000L },
+		{ entry->mtime_ns / 1000000000L, entry->mtime_ns % 1000000000L },
+	};
+	long result = 0;
+
+	if (entry->kind == ENTRY_DIRECTORY)
+		result = SYS(mkdir, path, entry->mode);
+	else if (entry->kind == ENTRY_LINK)
+		result = SYS(symlink, PIECE(entry->data), path);
+	else
+		write_file(entry, path);
+	if (result < 0 && result != -EEXIST)
+		decline("cannot make %s: %e", path, result);
+	SYS(utimensat, AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+}
+
+void entries_make(void)
+{
+	const struct plan_entry *entries = ROWS(plan_entry, TABLE_ENTRIES);
+
+	for (uint32_t at = 0; at < COUNT(TABLE_ENTRIES); at++) {
+		made = at + 1;
+		make(&entries[at]);
+	}
+}
+
+/* Deepest last in the table, so first here; a directory that holds something else stays. */
+void entries_remove(void)
+{
+	const struct plan_entry *entries;
+
+	if (!made)
+		return;
+	entries = ROWS(plan_entry, TABLE_ENTRIES);
+	while (made) {
+		const struct plan_entry *entry = &entries[--made];
+
+		SYS(unlinkat, AT_FDCWD, PIECE(entry->path), entry->kind == ENTRY_DIRECTORY ? AT_REMOVEDIR : 0);
+	}
+}
