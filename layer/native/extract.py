@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 # offset, info, kind, value of the symbol, symbol, sign, addend
-RELOCATION = re.compile(r"([0-9a-f]{16})\s+[0-9a-f]+\s+(R_X86_64_\w+)\s+[0-9a-f]+\s+(\S+) ([+-]) ([0-9a-f]+)$")
+RELOCATION = re.compile(r"([0-9a-f]{16})\s+\w+\s+(R_X86_64_\w+)\s+[0-9a-f]+\s+(\S+) ([+-]) ([0-9a-f]+)$")
 
 
 def tool(*command: str) -> str:
@@ -35,9 +35,8 @@ def section_bytes(path: str, name: str) -> bytes:
 def main(library: str, member: str, function: str) -> None:
     """Print the assembler source."""
     subprocess.run(["ar", "x", "--output=.", library, member], check=True)
-    symbol = next(
-        line.split() for line in tool("readelf", "-sW", member).splitlines() if line.split()[7:8] == [function]
-    )
+    symbols = map(str.split, tool("readelf", "-sW", member).splitlines())
+    symbol = next(words for words in symbols if words[7:8] == [function])
     start, size = int(symbol[1], 16), int(symbol[2])
     code = section_bytes(member, ".text")[start : start + size]
     constants = section_bytes(member, ".rodata")

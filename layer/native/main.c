@@ -56,7 +56,11 @@ static void map(void)
 	phase_end(PHASE_MAP);
 }
 
-/* What the process does not need; the image, its stack and the threads' cells stay, see README. */
+/*
+ * What the process does not need.  The image, its stack and the threads' cells
+ * stay, under 192 KB of addresses: a thread cannot unmap the code that it is in,
+ * and who has left it cannot be known from inside.
+ */
 static void drop_own_memory(void)
 {
 	uint64_t area = thaw.area;

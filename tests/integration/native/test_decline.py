@@ -353,3 +353,14 @@ def test_any_bytes_as_a_plan_decline(restorer: Path, tmp_path: Path, plan: bytes
     )
     assert done.returncode == 0
     assert "is no plan" in done.stdout or "damaged" in done.stdout or "version" in done.stdout
+
+
+@pytest.mark.parametrize("layout_name", ["lz4", "lazy", "hot"])
+def test_thaw_after_thaw_answers(
+    freeze_victim: Freezer, python: Path, snapshot: Path, try_all: Tryer, layout_name: str
+) -> None:
+    """With threads; each thaw starts from another address space. SOAK raises the number."""
+    frozen = freeze_victim(python, "selftest", "integrity")
+    frozen.plan(snapshot, layout_name, hot=hot_half(frozen) if layout_name == "hot" else None)
+    count = int(os.environ.get("SOAK", "60"))
+    assert set(try_all([Case("plan", file(snapshot, "plan"))] * count)) == {"answered"}
