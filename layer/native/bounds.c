@@ -12,7 +12,7 @@ static const uint32_t record_sizes[TABLE_COUNT] = {
 	sizeof(struct plan_segment), sizeof(struct plan_protect),  sizeof(struct plan_thread),
 	sizeof(struct plan_sigaction), sizeof(struct plan_symbol), sizeof(struct plan_object),
 	sizeof(struct plan_fd),     sizeof(struct plan_watch),     sizeof(struct plan_lock),
-	sizeof(struct plan_timer),  sizeof(struct plan_entry),
+	sizeof(struct plan_timer),  sizeof(struct plan_entry),     sizeof(struct plan_write),
 };
 
 static void check_piece(struct plan_piece piece)
@@ -126,6 +126,17 @@ static void check_blocks(void)
 		BAD("pages belong to no block");
 }
 
+static void check_writes(void)
+{
+	const struct plan_write *writes = ROWS(plan_write, TABLE_WRITES);
+
+	for (uint32_t at = 0; at < COUNT(TABLE_WRITES); at++) {
+		check_span(writes[at].start, writes[at].size);
+		if (!(covering(writes[at].start, writes[at].size)->prot & PROT_WRITE))
+			BAD("pages are to be written where nothing can be written");
+	}
+}
+
 static void check_threads(void)
 {
 	const struct plan_thread *threads = ROWS(plan_thread, TABLE_THREADS);
@@ -233,6 +244,7 @@ void plan_check_bounds(void)
 	check_tables();
 	check_maps();
 	check_blocks();
+	check_writes();
 	check_files();
 	check_threads();
 	check_vdso();

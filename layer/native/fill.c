@@ -17,7 +17,7 @@ struct decoder {
 };
 
 static struct decoder decoders[MAX_WORKERS];
-static uint32_t next_block;
+static uint32_t next_block, next_write;
 
 static void populate(const struct plan_segment *segment)
 {
@@ -50,6 +50,20 @@ static void decode(const struct plan_block *block, uint8_t *buffer, unsigned lon
 	}
 }
 
+/*
+ * Lazy pages that are known to be written to: copied here, by all CPUs, they
+ * cost a third less than a fault each would, and none later.
+ */
+static void write_lazy(void)
+{
+	const struct plan_write *writes = ROWS(plan_write, TABLE_WRITES);
+	uint32_t at;
+
+	while (!thaw.options.no_populate && (at = __atomic_fetch_add(&next_write, 1, __ATOMIC_RELAXED)) < COUNT(TABLE_WRITES))
+		if (SYS(madvise, writes[at].start, writes[at].size, MADV_POPULATE_WRITE) == -EINVAL)
+			return; /* an older kernel: they are written when they are */
+}
+
 static void work(void *argument)
 {
 	const struct decoder *decoder = argument;
@@ -58,6 +72,7 @@ static void work(void *argument)
 
 	while ((at = __atomic_fetch_add(&next_block, 1, __ATOMIC_RELAXED)) < COUNT(TABLE_BLOCKS))
 		decode(&blocks[at], decoder->buffer, at);
+	write_lazy();
 }
 
 static uint32_t count_cpus(void)
@@ -78,10 +93,9 @@ void fill(void)
 	uint64_t cells = thaw.area + AREA_WORKERS;
 	long result;
 
-	if (!COUNT(TABLE_BLOCKS))
+	if (!COUNT(TABLE_BLOCKS) && !COUNT(TABLE_WRITES))
 		return;
 	count = count > MAX_WORKERS ? MAX_WORKERS : count ? count : 1;
-	count = count > COUNT(TABLE_BLOCKS) ? COUNT(TABLE_BLOCKS) : count;
 	result = SYS(mmap, cells, count * CELL_SIZE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (result != (long)cells)

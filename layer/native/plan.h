@@ -89,6 +89,11 @@ struct plan_segment {
 	uint64_t size;
 };
 
+struct plan_write { /* lazy pages that will be written to, as far as was learned */
+	uint64_t start;
+	uint64_t size;
+};
+
 struct plan_protect {
 	uint64_t start;
 	uint64_t size;
@@ -191,6 +196,7 @@ enum plan_table_id {
 	TABLE_LOCKS,
 	TABLE_TIMERS,
 	TABLE_ENTRIES,
+	TABLE_WRITES,
 	TABLE_COUNT
 };
 

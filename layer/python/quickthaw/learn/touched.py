@@ -24,6 +24,7 @@ from quickthaw.plan.hot import HotSet
 
 _ENTRY: Final = 8  # bytes for each page
 _PRESENT_OR_SWAPPED: Final = 0xC0  # bits 63 and 62, in the last byte of a little-endian entry
+_OF_A_FILE: Final = 0x20  # bit 61: not copied for writing yet
 
 
 def pages(process: str | int, ranges: Iterable[tuple[int, int]]) -> HotSet:
@@ -37,10 +38,13 @@ def pages(process: str | int, ranges: Iterable[tuple[int, int]]) -> HotSet:
         OSError: the process has ended or may not be looked at.
     """
     found: set[int] = set()
+    written: set[int] = set()
     with Path(f"/proc/{process}/pagemap").open("rb", buffering=0) as pagemap:
         for start, end in ranges:
             pagemap.seek(start // PAGE_SIZE * _ENTRY)
             flags = pagemap.read((end - start) // PAGE_SIZE * _ENTRY)[_ENTRY - 1 :: _ENTRY]
             first = start // PAGE_SIZE
-            found.update(first + at for at, flag in enumerate(flags) if flag & _PRESENT_OR_SWAPPED)
-    return HotSet(frozenset(found))
+            touched = [(first + at, flag) for at, flag in enumerate(flags) if flag & _PRESENT_OR_SWAPPED]
+            found.update(page for page, _ in touched)
+            written.update(page for page, flag in touched if not flag & _OF_A_FILE)
+    return HotSet(frozenset(found), frozenset(written))

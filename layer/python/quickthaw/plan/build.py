@@ -23,7 +23,7 @@ from quickthaw.errors import CannotFreeze, UsageError
 from quickthaw.plan import classify, cpu, descriptors, frame, identity, layout, pagefiles, vdso
 from quickthaw.plan.classify import Area, Source
 from quickthaw.plan.contents import Contents
-from quickthaw.plan.hot import HotSet
+from quickthaw.plan.hot import HotSet, runs
 from quickthaw.plan.left import Entry
 from quickthaw.plan.refuse import refusals
 from quickthaw.plan.tables import Tables
@@ -81,7 +81,7 @@ def build(
         pages: the uncompressed pages files by number; None: ``pages-N.img`` in `images`.
         out: an existing directory; plan, pages.lz4 and pages.raw are written into it.
         layout: lz4, lazy, hot (needs `hot`) or auto.
-        hot: the learned working set.
+        hot: the learned working set: the hot layout's eager pages; in the lazy layout, what to copy at once.
         budget: bytes that plan and pages may take; ``auto`` falls back to lz4 above it.
         resolve: turns a path of the frozen process into one of this machine.
         cpu_flags: /proc/cpuinfo flags that a thaw demands; None: all of this machine's that libraries use.
@@ -147,7 +147,7 @@ class _Plan:
     ) -> None:
         self.process, self.store, self.contents, self.resolve = process, store, contents, resolve
         self.out, self.layout, self.level = out, chosen, level
-        self.wiped, self.entries = wiped, entries
+        self.wiped, self.entries, self.hot = wiped, entries, hot
         self.identities = {path: identity.of_file(path, resolve(path)) for path in process.mapped_paths()}
         self.foreign = classify.foreign_allocator(process, store, resolve)
         self.areas = classify.areas(
@@ -175,6 +175,7 @@ class _Plan:
         found = descriptors.of_process(self.process)
         self._add_maps(raw, found)
         self._add_blocks(blocks)
+        self._add_writes()
         self._add_threads()
         self._add_signals()
         self._add_timers()
@@ -299,6 +300,19 @@ class _Plan:
                 segments=len(block.segments),
                 checksum=block.checksum,
             )
+
+    def _add_writes(self) -> None:
+        """In the lazy layout: what a request is known to write to, copied in advance by all CPUs."""
+        if self.layout != "lazy" or self.hot is None:
+            return
+        for area in self.areas:
+            if not area.vma.prot & mmap.PROT_WRITE:
+                continue
+            for run in area.runs:
+                if run.source is Source.LAZY:
+                    for first, count in runs(self.hot.written.intersection(range(run.first, run.last))):
+                        start, size = first * names.PAGE_SIZE, count * names.PAGE_SIZE
+                        self.tables.add(layout.WRITE, start=start, size=size)
 
     def _add_threads(self) -> None:
         for thread in self.process.threads:

@@ -34,8 +34,8 @@ from quickthaw.criuimg import records as r
 from quickthaw.names import PAGE_SIZE
 from quickthaw.plan.hot import HotSet
 
-GAP: Final = 4  # pages; measured: halves the mappings for a fifth more data
-SHORT_LAZY: Final = 4  # a lazy run up to this many pages costs more to map than to fill
+GAP: Final = 2  # pages; measured: a quarter fewer mappings for 4 % more data, 4 pages cost 13 %
+SHORT_LAZY: Final = 2  # a lazy run up to this many pages costs more to map than to fill
 _MAP_GROWSDOWN: Final = 0x100
 _ARENA: Final = 64 << 20  # HEAP_MAX_SIZE of glibc on 64 bit: thread arenas are aligned to it
 _ARENA_HEAD: Final = 0x100  # struct heap_info and malloc_state lie within this of the arena's start

@@ -11,16 +11,19 @@ from quickthaw.errors import BadSnapshot
 
 @dataclass(frozen=True)
 class HotSet:
-    """Page numbers (address // 4096)."""
+    """Page numbers (address // 4096); `written` is the part of `pages` that was written to."""
 
     pages: frozenset[int]
+    written: frozenset[int] = frozenset()
 
     def __or__(self, other: HotSet) -> HotSet:
-        return HotSet(self.pages | other.pages)
+        return HotSet(self.pages | other.pages, self.written | other.written)
 
     def dumps(self) -> str:
-        """As text: one run of pages a line, first page and count in hexadecimal."""
-        return "".join(f"{first:x} {count:x}\n" for first, count in runs(self.pages))
+        """As text: one run of pages a line, first page and count in hexadecimal, and w where written."""
+        lines = [(*run, "") for run in runs(self.pages - self.written)]
+        lines += [(*run, " w") for run in runs(self.written)]
+        return "".join(f"{first:x} {count:x}{mark}\n" for first, count, mark in sorted(lines))
 
 
 def runs(pages: Iterable[int]) -> list[tuple[int, int]]:
@@ -42,9 +45,13 @@ def read(path: Path) -> HotSet:
     """
     try:
         pages: set[int] = set()
+        written: set[int] = set()
         for line in path.read_text().splitlines():
-            first, count = (int(word, 16) for word in line.split())
-            pages.update(range(first, first + count))
+            first, count, *mark = line.split()
+            run = range(int(first, 16), int(first, 16) + int(count, 16))
+            pages.update(run)
+            if mark == ["w"]:
+                written.update(run)
     except (OSError, ValueError) as error:
         raise BadSnapshot(f"{path} is no hot set: {error}", hint="run quickthaw learn again") from error
-    return HotSet(frozenset(pages))
+    return HotSet(frozenset(pages), frozenset(written))

@@ -146,6 +146,7 @@ BLOCK: Final = Record(
     ),
 )
 SEGMENT: Final = Record("plan_segment", (("start", "Q"), ("size", "Q")))
+WRITE: Final = Record("plan_write", (("start", "Q"), ("size", "Q")))  # lazy pages that will be written to
 PROTECT: Final = Record("plan_protect", (("start", "Q"), ("size", "Q"), ("prot", "I"), ("reserved", "I")))
 THREAD: Final = Record(
     "plan_thread",
@@ -224,6 +225,7 @@ TABLES: Final = (
     LOCK,
     TIMER,
     ENTRY,
+    WRITE,
 )
 
 MM_FIELDS: Final = (
