@@ -96,7 +96,7 @@ def _copy_with(
             uncompressed(snapshot / names.IMAGES, Path(scratch)),
             native,
             layout=layout,
-            hot=hot.read(learned) if layout == "hot" else None,
+            hot=hot.read(learned) if layout != "lz4" and learned.exists() else None,
             resolve=from_sandbox(sandbox),
             cpu_flags=found.cpu_flags,
             context={"snapshot": found.id, "cold_init_s": found.cold_init_s},
