@@ -41,7 +41,7 @@ def main(library: str, member: str, function: str) -> None:
     code = section_bytes(member, ".text")[start : start + size]
     constants = section_bytes(member, ".rodata")
     print(f"/* {function} of {member}, made by extract.py */")
-    print(f".section .text.{function},\"ax\",@progbits\n.p2align 6\n.globl {function}\n{function}:")
+    print(f'.section .text.{function},"ax",@progbits\n.p2align 6\n.globl {function}\n{function}:')
     print("0: .byte " + ",".join(map(str, code)))
     for line in tool("readelf", "-rW", member).splitlines():
         found = RELOCATION.match(line)
@@ -55,7 +55,7 @@ def main(library: str, member: str, function: str) -> None:
                 sys.exit(f"{function}: constants in {name}")
             name = "lz4_constants"
         print(f".reloc 0b+{int(found[1], 16) - start}, {kind}, {name}{addend:+d}")
-    print(".section .rodata.lz4,\"a\",@progbits\n.p2align 5\nlz4_constants:")
+    print('.section .rodata.lz4,"a",@progbits\n.p2align 5\nlz4_constants:')
     print(".byte " + ",".join(map(str, constants)))
     print('.section .note.GNU-stack,"",@progbits')
 
