@@ -34,7 +34,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-input
 
-.PHONY: help setup check format test demo bench soak layer lock clean distclean
+.PHONY: help setup check format test sam demo bench soak layer lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ format: setup ## Format the code and apply the safe lint fixes
 test: setup ## Run the tests; PYTEST_ARGS="-k name" picks some
 	$(BIN)/pytest $(PYTEST_ARGS)
 
+sam: setup build/sam/venv/.done ## Build the SAM template for each runtime, freeze and thaw what was built, show its sizes
+	@.ci/sam
+
 demo: setup ## Checkpoint the demo function, cold-start and thaw it in every mode, show what was won
 	@$(BIN)/quickthaw demo --out build/demo
 
@@ -68,7 +71,7 @@ layer: $(STAMPS)/layer ## Make the Lambda layer in build/layer
 
 lock: $(STAMPS)/system ## Renew the locks: Python packages (requirements/), CRIU's packages (layer/criu)
 	@[ -x build/lock/bin/uv ] || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install -qq uv; }
-	@for pair in "--group dev pyproject.toml|dev.txt" "requirements/runtime.in|runtime.txt"; do \
+	@for pair in "--group dev pyproject.toml|dev.txt" "requirements/runtime.in|runtime.txt" "requirements/sam.in|sam.txt"; do \
 	  build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-annotate --no-header $${pair%|*} -o requirements/$${pair#*|}; done
 	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=layer/criu $(PYTHON) -m bundle --renew --cache build/cache
@@ -102,6 +105,12 @@ build/runtime/%/.done: requirements/runtime.txt | $(VENV)/.done
 	@rm -rf build/runtime/$*
 	@$(PIP_INSTALL) --no-compile --require-hashes --only-binary :all: --python-version $* --target build/runtime/$* \
 	  -r requirements/runtime.txt
+	@touch $@
+
+build/sam/venv/.done: requirements/sam.txt | $(VENV)/.done
+	@echo "sam: aws-sam-cli and cfn-lint in build/sam/venv (about a minute, 340 MB)"
+	@$(BIN)/python -m venv --clear build/sam/venv
+	@build/sam/venv/bin/python -m pip install -qq --no-input --no-deps --only-binary :all: --require-hashes -r requirements/sam.txt
 	@touch $@
 
 $(STAMPS)/layer: $(LAYER_SOURCES) $(STAMPS)/choice-CRIU | $(STAMPS)/system

@@ -3,8 +3,8 @@
     python -m quickthaw.publish.built [--json] BUILD_DIR...
 
 Reads the built template, where SAM has put the directories of functions and
-layers; a layer that is an ARN of elsewhere is not weighed.  Zips are made in
-memory's stead in a temporary file, as SAM's are: deflated.
+layers; a layer that is an ARN of elsewhere is not weighed.  Zips are made as
+SAM makes them, deflated, in a temporary file.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> Any:
 _Loader.add_multi_constructor("!", _short_form)
 
 
-def loads(build: Path) -> list[Load]:
+def loads(build: Path, *, zipped: bool = True) -> list[Load]:
     """Every function of a built template with its layers.
+
+    Args:
+        zipped: make the zips too, to know their sizes; ten seconds for what has 200 MB.
 
     Raises:
         BadSnapshot: there is no built template.
@@ -51,7 +54,7 @@ def loads(build: Path) -> list[Load]:
     except OSError as error:
         raise BadSnapshot(f"{build} holds no built template", hint="`sam build` makes one.") from error
     resources: dict[str, Any] = template["Resources"]
-    weighed: dict[Path, Part] = {}
+    zips: dict[tuple[object, ...], int] = {}
     found = []
     for name, resource in resources.items():
         if resource["Type"] != "AWS::Serverless::Function":
@@ -61,7 +64,7 @@ def loads(build: Path) -> list[Load]:
         ]
         places = [(name, build / resource["Properties"]["CodeUri"])]
         places += [(layer, build / resources[layer]["Properties"]["ContentUri"]) for layer in layers]
-        parts = tuple(weighed.setdefault(place, _weigh(label, place)) for label, place in places)
+        parts = tuple(_weigh(label, place, zips if zipped else None) for label, place in places)
         found.append(Load(function=f"{name} ({build.name})", parts=parts, layers=len(layers)))
     return found
 
@@ -79,13 +82,20 @@ def _own(entry: Any, resources: dict[str, Any]) -> Iterator[str]:
         yield str(entry)
 
 
-def _weigh(name: str, place: Path) -> Part:
-    with tempfile.TemporaryFile() as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
-            for path in sorted(place.rglob("*")):
-                if path.is_file():
+def _weigh(name: str, place: Path, zips: dict[tuple[object, ...], int] | None) -> Part:
+    """Weighs one directory; the same files are zipped once, however many functions have them."""
+    unzipped = tree_bytes(place)
+    if zips is None:
+        return Part(name=name, unzipped=unzipped)
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    key = tuple((path.relative_to(place), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    if key not in zips:
+        with tempfile.TemporaryFile() as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
+                for path in files:
                     archive.write(path, path.relative_to(place))
-        return Part(name=name, unzipped=tree_bytes(place), zipped=file.tell())
+            zips[key] = file.tell()
+    return Part(name=name, unzipped=unzipped, zipped=zips[key])
 
 
 def main(arguments: list[str]) -> int:
