@@ -44,11 +44,6 @@ HELD = {
         "p = os.fork()\nif p == 0: os._exit(0)\nos.waitid(os.P_PID, p, os.WEXITED | os.WNOWAIT)",
         r"child process \d+: ended, but nobody waited for it",
     ),
-    "an open file in /tmp": ("f = open('/tmp/notes', 'w')", r"descriptor \d+: /tmp/notes, open"),
-    "a deleted file": (
-        "f = tempfile.TemporaryFile(dir='/tmp')",
-        r"descriptor \d+: the deleted file /tmp/",
-    ),
     "a mapped file in /tmp": (
         "f = open('/tmp/map', 'wb+'); f.truncate(4096); m = mmap.mmap(f.fileno(), 4096); f.close()",
         r"/tmp/map",
@@ -65,10 +60,6 @@ HELD = {
     "an inotify descriptor": (
         "fd = ctypes.CDLL(None).inotify_init()",
         r"descriptor \d+: anon_inode:inotify, which cannot be restored",
-    ),
-    "memory shared between processes": (
-        "m = mmap.mmap(-1, 4096); m[:1] = b'x'",
-        r"mapping [0-9a-f-]+: anonymous memory shared between processes",
     ),
 }
 
@@ -141,6 +132,35 @@ def test_a_file_is_not_replaced_by_a_snapshot(task: Writer, freeze: Freezer, tmp
     with pytest.raises(UsageError, match="is a file"):
         freeze(task(""), tmp_path / "snapshot", events=[])
     assert (tmp_path / "snapshot").read_text() == "precious"
+
+
+def test_what_only_the_native_engine_gives_back_is_refused_without_a_native_plan(
+    task: Writer, freeze: Freezer, tmp_path: Path
+) -> None:
+    body = "f = open('/tmp/notes', 'w+'); f.write('kept'); f.flush()"
+    with pytest.raises(
+        CannotFreeze, match=r"(?s)for the criu engine alone.*descriptor \d+: /tmp/notes, open"
+    ):
+        freeze(task(body), tmp_path / "snapshot", events=[], layout="none")
+    assert not (tmp_path / "snapshot").exists()
+    out = freeze(task(body), tmp_path / "snapshot", events=[])
+    assert manifest.read(str(out)).body["native"]["layout"] == "lazy"
+
+
+PRIVATE = {
+    "a deleted file": "f = tempfile.TemporaryFile(dir='/tmp'); f.write(b'x' * 2_000_000); f.flush()",
+    "shared memory": "m = mmap.mmap(-1, 4096); m[:1] = b'x'",
+    "a socket pair": "a, b = socket.socketpair()",
+    "an event loop": "import asyncio; loop = asyncio.new_event_loop()",
+}
+
+
+@pytest.mark.parametrize("held", PRIVATE)
+def test_what_belongs_to_one_process_is_frozen(
+    held: str, task: Writer, freeze: Freezer, tmp_path: Path
+) -> None:
+    out = freeze(task(PRIVATE[held]), tmp_path / "snapshot", events=[])
+    assert manifest.read(str(out)).body["native"] == {"layout": "lazy", "reason": None}
 
 
 def test_harmless_descriptors_are_frozen(task: Writer, freeze: Freezer, tmp_path: Path) -> None:

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quickthaw import names
+from quickthaw import names, plan
 from quickthaw.checkpoint import describe, refuse
 from quickthaw.checkpoint.conversation import Conversation
 from quickthaw.checkpoint.order import INNER_WORK, CheckpointOrder
 from quickthaw.emulator.environ import lambda_environ
-from quickthaw.errors import CannotFreeze, ToolFailed
+from quickthaw.errors import ToolFailed
+from quickthaw.plan import left
 from quickthaw.runtime import criu_command
 from quickthaw.sandbox.layout import inner_python, interpreter, layout
 from quickthaw.sandbox.process import SandboxProcess, start
@@ -42,7 +43,13 @@ _DUMP_CAPS = frozenset({"CAP_CHECKPOINT_RESTORE", "CAP_SYS_PTRACE", "CAP_SYS_ADM
 
 @dataclass(frozen=True, kw_only=True)
 class Frozen:
-    """What is known of the process when it has been dumped."""
+    """What is known of the process when it has been dumped.
+
+    Attributes:
+        left: what the import left in /tmp.
+        wiped_on_fork: memory that is zeroed in children; CRIU's images do not tell.
+        native_only: what the criu engine could not give back.
+    """
 
     pid: int
     threads: int
@@ -54,6 +61,9 @@ class Frozen:
     dump_s: float
     criu_version: str
     has_cache: bool
+    left: tuple[left.Entry, ...]
+    wiped_on_fork: tuple[tuple[int, int], ...]
+    native_only: tuple[refuse.Refusal, ...]
     output: str
 
 
@@ -119,12 +129,9 @@ def freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress)
         on_progress("import", None)
         stages = talk.until_frozen(lambda stage: on_progress(stage, None))
         found = refuse.refusals(process.pid)
-        if found:
-            raise CannotFreeze(
-                "this function cannot be frozen:\n"
-                + "\n".join(f"  {one.what}\n      {one.remedy}" for one in found),
-                hint="The old snapshot, if there is one, is unchanged.",
-            )
+        refuse.enforce(one for one in found if not one.native)
+        left_behind = left.collect(Path(f"/proc/{process.pid}/root/tmp"), ignore={Path(INNER_WORK).name})
+        wiped = plan.wiped_on_fork(process.pid)
         mapped = describe.mapped_files(process.pid)
         threads = len(os.listdir(f"/proc/{process.pid}/task"))
         on_progress("dump", None)
@@ -144,6 +151,9 @@ def freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress)
         dump_s=dump_s,
         criu_version=version,
         has_cache=has_cache,
+        left=left_behind,
+        wiped_on_fork=wiped,
+        native_only=tuple(one for one in found if one.native),
         output=talk.output(),
     )
 

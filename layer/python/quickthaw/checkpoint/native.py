@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from quickthaw import names, plan
 from quickthaw.emulator.run import FunctionSpec
 from quickthaw.errors import CannotFreeze, FunctionFailed, UsageError
 from quickthaw.learn.record import record
 from quickthaw.learn.run import HOT
+from quickthaw.plan.left import Entry
 from quickthaw.plan.resolve import from_sandbox
 from quickthaw.sandbox.spec import SandboxSpec
 
@@ -46,6 +48,8 @@ def lay_out(
     events: Sequence[bytes],
     cpu_flags: Iterable[str],
     context: Mapping[str, object],
+    left: Sequence[Entry] = (),
+    wiped_on_fork: Sequence[tuple[int, int]] = (),
 ) -> NativeLayout:
     """Writes `native/` of a snapshot whose pages are still uncompressed.
 
@@ -60,6 +64,8 @@ def lay_out(
         events: the warm-up events.
         cpu_flags: processor flags that a thaw demands.
         context: members added to the wake context.
+        left: what the import left in /tmp.
+        wiped_on_fork: as for `plan.build`.
 
     Raises:
         UsageError: no such layout, or hot without events.
@@ -73,11 +79,12 @@ def lay_out(
     native = fresh / names.NATIVE
     native.mkdir(mode=0o755)
     resolve = from_sandbox(sandbox)
+    unseen: dict[str, Any] = {"entries": left, "wiped_on_fork": wiped_on_fork}
     reason = hot = None
     try:
         if events and layout in ("auto", "hot"):
             try:
-                hot = record(images, None, function, events, resolve=resolve)
+                hot = record(images, None, function, events, resolve=resolve, **unseen)
             except FunctionFailed as error:
                 reason = f"nothing learned: {error}"
         wanted = "hot" if hot is not None else "lz4" if layout == "hot" else layout
@@ -90,6 +97,7 @@ def lay_out(
             resolve=resolve,
             cpu_flags=cpu_flags,
             context=context,
+            **unseen,
         )
     except CannotFreeze as error:
         for path in native.iterdir():

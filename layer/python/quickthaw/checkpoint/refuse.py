@@ -4,16 +4,21 @@ Read from /proc of the frozen process.  Each finding names the descriptor,
 thread, child or mapping and says what to do about it.  CRIU would refuse most
 of it too, later and in its own words; some of it CRIU would dump and the
 thawed function would miss (files of this machine's /tmp).
+
+Some findings count for the criu engine only: the native engine makes what lay
+in /tmp again before it opens it.  They refuse a snapshot that has no native plan.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from quickthaw import names
+from quickthaw.errors import CannotFreeze
 
 _OURS = {0, 1, 2, names.THAW_FD, names.WOKE_FD, names.TELEMETRY_FD}
 _RESTORABLE = (
@@ -33,10 +38,12 @@ class Refusal:
     Attributes:
         what: names it: "descriptor 7: TCP connection to 10.0.0.1:443".
         remedy: what the user can do.
+        native: the native engine can give it back all the same.
     """
 
     what: str
     remedy: str
+    native: bool = False
 
 
 def refusals(pid: int) -> list[Refusal]:
@@ -52,6 +59,20 @@ def refusals(pid: int) -> list[Refusal]:
     return [*_descriptors(proc), *_children(proc), *_threads(proc), *_mappings(proc)]
 
 
+def enforce(found: Iterable[Refusal], *, why: str = "") -> None:
+    """Ends a checkpoint that has findings.
+
+    Raises:
+        CannotFreeze: there are some; all are named.
+    """
+    lines = [f"  {one.what}\n      {one.remedy}" for one in found]
+    if lines:
+        raise CannotFreeze(
+            f"this function cannot be frozen{why}:\n" + "\n".join(lines),
+            hint="The old snapshot, if there is one, is unchanged.",
+        )
+
+
 def _descriptors(proc: Path) -> list[Refusal]:
     found = []
     pipe_ends: dict[str, int] = {}
@@ -64,7 +85,8 @@ def _descriptors(proc: Path) -> list[Refusal]:
             continue
         what, remedy = _descriptor(proc, link, pipe_ends)
         if what:
-            found.append(Refusal(what=f"descriptor {fd}: {what}", remedy=remedy))
+            native = link.startswith("/tmp/")
+            found.append(Refusal(what=f"descriptor {fd}: {what}", remedy=remedy, native=native))
     return found
 
 
@@ -82,6 +104,8 @@ def _descriptor(proc: Path, link: str, pipe_ends: dict[str, int]) -> tuple[str, 
     if link.startswith("/memfd:"):
         return "", ""
     if link.endswith(" (deleted)"):
+        if link.startswith("/tmp/"):
+            return "", ""  # CRIU keeps the contents
         return f"the deleted file {link.removesuffix(' (deleted)')}", _LAZY
     return _path(link, "open")
 
@@ -120,8 +144,9 @@ def _socket(proc: Path, inode: str) -> tuple[str, str]:
     for line in _lines(proc / "net" / "unix"):
         fields = line.split()
         if len(fields) > 6 and fields[6] == inode:
-            name = fields[7] if len(fields) > 7 else "without a name"
-            return f"a Unix socket {name}", _LAZY
+            if len(fields) == 7:
+                return "", ""  # one end of a socketpair; where the other is elsewhere, CRIU says so
+            return f"a Unix socket {fields[7]}", _LAZY
     return f"a socket (inode {inode})", _LAZY
 
 
@@ -190,10 +215,9 @@ def _mappings(proc: Path) -> list[Refusal]:
             what = f"System V shared memory {path.removesuffix(' (deleted)')}"
         elif path.startswith("/anon_hugepage"):
             what = "huge pages of hugetlbfs"
-        elif path.startswith("/dev/zero"):
-            if shared:
-                what = "anonymous memory shared between processes"
-        elif path.startswith("/memfd:"):
+        elif path.startswith(("/dev/zero", "/memfd:")):
+            continue  # with one process, shared memory is its own
+        elif path.endswith(" (deleted)") and shared and path.startswith("/tmp/"):
             continue
         elif path.endswith(" (deleted)"):
             what = f"the deleted file {path.removesuffix(' (deleted)')}"

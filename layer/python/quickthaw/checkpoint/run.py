@@ -24,7 +24,7 @@ from typing import Any
 
 import quickthaw
 from quickthaw import names
-from quickthaw.checkpoint import describe, native, pack
+from quickthaw.checkpoint import describe, native, pack, refuse
 from quickthaw.checkpoint.dump import CACHE, Frozen, Progress, freeze_and_dump, take_over
 from quickthaw.checkpoint.order import CheckpointOrder
 from quickthaw.checkpoint.replace import replacing
@@ -102,7 +102,11 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
             events=[text.encode() for _, text in order.events],
             cpu_flags=describe.machine()["cpu_flags"],
             context={"snapshot": identity, "cold_init_s": round(cold, 6)},
+            left=frozen.left,
+            wiped_on_fork=frozen.wiped_on_fork,
         )
+        if planned.layout is None:
+            refuse.enforce(frozen.native_only, why=f" for the criu engine alone ({planned.reason})")
         begin = time.monotonic()
         packed = pack.pack(
             images,

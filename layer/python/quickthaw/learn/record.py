@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from quickthaw import criuimg, names, plan
 from quickthaw.criuimg import records as r
@@ -29,6 +30,7 @@ def record(
     events: Sequence[bytes],
     *,
     resolve: Callable[[str], Path],
+    **unseen: Any,
 ) -> HotSet:
     """The working set of a thaw and of these events.
 
@@ -38,6 +40,7 @@ def record(
         spec: how to start the function; snapshot and engine are set here.
         events: at least one, JSON text.
         resolve: as for ``plan.build``.
+        unseen: arguments for ``plan.build`` that the images do not tell.
 
     Raises:
         FunctionFailed: it did not thaw, or an event was not answered.
@@ -48,7 +51,7 @@ def record(
         snapshot.chmod(0o755)  # the sandbox's user reads it
         native = snapshot / names.NATIVE
         native.mkdir()
-        plan.build(images, pages, native, layout="lazy", resolve=resolve)
+        plan.build(images, pages, native, layout="lazy", resolve=resolve, **unseen)
         process = criuimg.load(images)
         watch = _Watch(process)
         run = run_environment(

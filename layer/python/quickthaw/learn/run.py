@@ -79,7 +79,8 @@ def learn(
         on_stage("decompress")
         pages = uncompressed(images, Path(scratch))
         on_stage("thaw and send events")
-        recorded = record(images, pages, spec, events, resolve=resolve)
+        unseen = carried.arguments(snapshot / names.NATIVE / PLAN)
+        recorded = record(images, pages, spec, events, resolve=resolve, **unseen)
         both = recorded | known if known is not None else recorded
         with replacing(snapshot) as fresh:
             on_stage("write the hot layout")
@@ -95,7 +96,7 @@ def learn(
                 resolve=resolve,
                 cpu_flags=found.cpu_flags,
                 context={"snapshot": found.id, "cold_init_s": found.cold_init_s},
-                **carried.arguments(snapshot / names.NATIVE / PLAN),
+                **unseen,
             )
             (native / HOT).write_text(both.dumps())
             for path in native.iterdir():

@@ -24,6 +24,7 @@ def dump(*, criu: str, pid: int, images: str, work: str) -> list[str]:
         f"--work-dir={work}",
         "--log-file=dump.log",
         "--file-locks",  # an import may hold locks on files of its own; without this CRIU refuses
+        "--ghost-limit=64M",  # deleted files that are still open go into the images; the default is 1 MB
         "--leave-stopped",  # the process is the first of its pid namespace: with its end CRIU would end too
         "--unprivileged",  # runs as the function's own user; only so may the images be restored without root
     ]
