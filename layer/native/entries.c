@@ -10,6 +10,7 @@
 #define O_CREAT 0100
 #define O_TRUNC 01000
 #define O_NOFOLLOW 0400000
+#define S_IFIFO 0010000
 #define AT_REMOVEDIR 0x200
 #define AT_SYMLINK_NOFOLLOW 0x100
 
@@ -46,6 +47,8 @@ static void make(const struct plan_entry *entry)
 
 	if (entry->kind == ENTRY_DIRECTORY)
 		result = SYS(mkdir, path, entry->mode);
+	else if (entry->kind == ENTRY_FIFO)
+		result = SYS(mknodat, AT_FDCWD, path, S_IFIFO | entry->mode, 0);
 	else if (entry->kind == ENTRY_LINK)
 		result = SYS(symlink, PIECE(entry->data), path);
 	else

@@ -11,6 +11,8 @@ from quickthaw.criuimg import records as r
 from quickthaw.plan.contents import Contents
 from quickthaw.plan.resolve import from_sandbox
 
+from tests.conftest import absent
+
 from .conftest import Freezer, Frozen, Memory, Thawed, Thawer, hot_half
 
 pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
@@ -44,6 +46,39 @@ def test_every_python_thaws(freeze_victim: Freezer, thaw: Thawer, each_python: P
     frozen = freeze_victim(each_python, "selftest")
     with thaw(frozen, snapshot_of(frozen, tmp_path, "lazy"), modules=("selftest",)) as thawed:
         assert problems(thawed) == {}
+
+
+@pytest.fixture
+def fixed_python() -> Path:
+    """An interpreter that is no PIE, as Debian's: text at 4 MiB, heap within the first GiB above it."""
+    path = Path("/usr/bin/python3")
+    if not path.exists() or path.read_bytes()[16] != 2:  # e_type, ET_EXEC
+        absent("Debian's Python, linked at a fixed address, is not on this machine")
+    return path
+
+
+def test_an_interpreter_at_a_fixed_address_thaws(
+    freeze_victim: Freezer, thaw: Thawer, fixed_python: Path, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(fixed_python, "selftest")
+    with thaw(frozen, snapshot_of(frozen, tmp_path, "hot"), modules=("selftest",)) as thawed:
+        assert problems(thawed) == {}
+
+
+def test_a_brk_that_cannot_be_set_is_never_a_trap(
+    freeze_victim: Freezer, thaw: Thawer, fixed_python: Path, tmp_path: Path
+) -> None:
+    """The kernel's brk is below the heap by luck, after some tries; else it is a cold start."""
+    frozen = freeze_victim(fixed_python, "selftest")
+    snapshot = snapshot_of(frozen, tmp_path, "lazy")
+    outcomes = []
+    for _ in range(4):
+        environ = {"VICTIM_NO_MM_MAP": "1"}
+        with thaw(frozen, snapshot, modules=("selftest",), deny=("mm_map",), environ=environ) as thawed:
+            reason = thawed.declined()
+            outcomes.append(reason or problems(thawed))
+    refused = "PR_SET_MM_MAP is refused, and the kernel's brk is above the heap"
+    assert all(outcome in ({}, refused) for outcome in outcomes)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -21,7 +21,7 @@ CONSTANTS = {
     "THREAD_PATCH_TID": layout.THREAD_PATCH_TID,
     "TABLE_COUNT": len(layout.TABLES),
     **{f"LAYOUT_{name.upper()}": number for name, number in layout.LAYOUTS.items()},
-    **{name: value for name, value in vars(layout).items() if name.startswith("OBJECT_")},
+    **{name: value for name, value in vars(layout).items() if name.startswith(("OBJECT_", "ENTRY_"))},
 }
 
 

@@ -121,6 +121,9 @@ def _mappings() -> None:
         file.write("cached")
     os.chmod("/tmp/cache/deep/file", 0o640)
     os.symlink("deep/file", "/tmp/cache/link")
+    os.mkfifo("/tmp/cache/fifo")
+    held["fifo"] = os.open("/tmp/cache/fifo", os.O_RDWR | os.O_NONBLOCK)
+    os.write(held["fifo"], b"in the fifo")
     held["cached"] = open("/tmp/cache/deep/file")  # noqa: SIM115 - stays open
     large = libc.mmap(None, SIZE, mmap.PROT_READ | mmap.PROT_WRITE, private, -1, 0)
     ctypes.memset(large, 3, SIZE)
@@ -283,6 +286,10 @@ def files_in_tmp() -> None:
         equal(file.read(), "cached")
     equal(os.stat("/tmp/cache/deep/file").st_mode & 0o777, 0o640)
     equal(held["cached"].read(), "cached")
+
+
+def fifo_with_unread_data() -> None:
+    equal(os.read(held["fifo"], 100), b"in the fifo")
 
 
 def large_block() -> None:

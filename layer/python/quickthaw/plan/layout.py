@@ -59,6 +59,7 @@ OBJECT_AGAIN: Final = 13  # object b opened once more (same contents, own positi
 ENTRY_DIRECTORY: Final = 1
 ENTRY_FILE: Final = 2
 ENTRY_LINK: Final = 3  # data: the target, with its NUL
+ENTRY_FIFO: Final = 4
 
 PIECE: Final = (("offset", "I"), ("size", "I"))  # struct plan_piece: bytes in the data region
 

@@ -2,7 +2,7 @@
 
 Lambda gives every environment an empty /tmp, so a library that unpacked
 something there on import (a JIT's cache, a model, a certificate bundle) would
-miss it.  Sockets, FIFOs and devices do not travel.
+miss it.  Sockets and devices do not travel.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BUDGET: Final = 16 << 20  # bytes; more belongs into the function's package, whe
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One directory, file or symbolic link, by the path that the process sees."""
+    """One directory, file, symbolic link or FIFO, by the path that the process sees."""
 
     kind: int
     path: str
@@ -76,6 +76,8 @@ def _entry(path: Path, inner: str) -> Entry | None:
         return Entry(kind=layout.ENTRY_LINK, path=inner, mode=mode, mtime_ns=mtime_ns, data=target)
     if stat.S_ISDIR(status.st_mode):
         return Entry(kind=layout.ENTRY_DIRECTORY, path=inner, mode=mode, mtime_ns=mtime_ns)
+    if stat.S_ISFIFO(status.st_mode):
+        return Entry(kind=layout.ENTRY_FIFO, path=inner, mode=mode, mtime_ns=mtime_ns)
     if stat.S_ISREG(status.st_mode):
         return Entry(kind=layout.ENTRY_FILE, path=inner, mode=mode, mtime_ns=mtime_ns, data=path.read_bytes())
     return None
