@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,3 +55,14 @@ def runtime_python(version: str) -> Path:
     found = find_python(version)
     assert found is not None
     return found
+
+
+@pytest.fixture
+def translated(sam_bin: Path) -> dict[str, Any]:
+    """template.yaml as CloudFormation gets it, after AWS's translator."""
+    script = Path(__file__).with_name("translate.py")
+    environ = {"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
+    command = [str(sam_bin / "python"), str(script), str(ROOT / "template.yaml")]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
 
-
-@pytest.fixture(scope="module")
-def resources(sam_bin: Path) -> dict[str, Any]:
+@pytest.fixture
+def resources(translated: dict[str, Any]) -> dict[str, Any]:
     """Every resource of the translated template."""
-    script = Path(__file__).with_name("translate.py")
-    environ = {"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
-    done = subprocess.run(
-        [sam_bin / "python", str(script), str(ROOT / "template.yaml")],
-        env=environ, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout)["Resources"])
+    return dict(translated["Resources"])
 
 
 def test_these_resources_are_made(resources: dict[str, Any]) -> None:
