@@ -70,13 +70,17 @@ class Area:
     runs: tuple[Run, ...]
 
 
-def unsafe_ranges(
-    process: Process, store: PageStore, resolve: Callable[[str], Path]
-) -> list[tuple[int, int]]:
-    """Address ranges that must not be LAZY, as [start, end)."""
+def unsafe_ranges(process: Process, store: PageStore, foreign: str | None) -> list[tuple[int, int]]:
+    """Address ranges that must not be LAZY, as [start, end).
+
+    Args:
+        process: the frozen process.
+        store: its pages.
+        foreign: from `foreign_allocator`.
+    """
     anonymous = [v for v in process.mm.vmas if v.status & r.ANON_PRIVATE and v.prot & mmap.PROT_WRITE]
     ranges = [(vma.start, vma.end) for vma in anonymous if vma.flags & _MAP_GROWSDOWN]
-    if foreign_allocator(process, store, resolve) is not None:
+    if foreign is not None:
         return ranges + [(vma.start, vma.end) for vma in anonymous if not vma.status & r.AREA_HEAP]
     heads: set[int] = set()
     for vma in anonymous:

@@ -1,0 +1,89 @@
+"""What the planner makes of a real process."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import pytest
+from quickthaw import criuimg, names
+from quickthaw.criuimg import records as r
+from quickthaw.plan import classify, layout
+from quickthaw.plan.tables import rows
+
+from .conftest import Freezer, Frozen
+
+pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
+
+
+def lazy_ranges(snapshot: Path) -> list[tuple[int, int]]:
+    """Anonymous memory that is mapped from pages.raw."""
+    plan = (snapshot / names.NATIVE / "plan").read_bytes()
+    found = [row for row in rows(plan, layout.MAP) if row["file"] == layout.FILE_RAW]
+    return [(row["start"], row["start"] + row["size"]) for row in found]
+
+
+def overlap(ranges: list[tuple[int, int]], others: list[tuple[int, int]]) -> bool:
+    return any(a < d and c < b for a, b in ranges for c, d in others)
+
+
+def unsafe(frozen: Frozen) -> list[tuple[int, int]]:
+    process = frozen.process
+    pages = frozen.images / f"pages-{process.pagemap.pages_id}.img"
+    with criuimg.PageStore(process.pagemap, pages) as store:
+        return classify.unsafe_ranges(process, store, None)
+
+
+def test_thread_arenas_and_the_stack_are_never_mapped_from_a_file(
+    freeze_victim: Freezer, python: Path, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(python, "selftest")
+    found = unsafe(frozen)
+    arenas = [span for span in found if span[1] - span[0] == 64 << 20]
+    assert arenas, "the victim's threads have allocated"
+    assert all(start % (64 << 20) == 0 for start, _ in arenas)
+    frozen.plan(tmp_path, "lazy")
+    assert lazy_ranges(tmp_path)
+    assert not overlap(lazy_ranges(tmp_path), found)
+
+
+def test_another_allocator_keeps_anonymous_memory_out_of_the_page_file(
+    freeze_victim: Freezer, python: Path, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "libother.so").write_bytes(b"\x7fELF" + bytes(5000) + b"<jemalloc>: out of memory\0")
+    (site / "maps_a_library.py").write_text(
+        "import mmap\nwith open('/tmp/site/libother.so', 'rb') as file:\n"
+        "    data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)\n"
+    )
+    for path in (tmp_path, site):
+        path.chmod(0o755)
+    frozen = freeze_victim(python, "maps_a_library", site=site)
+    summary = frozen.plan(tmp_path / "snapshot", "lazy")
+    assert summary.foreign_allocator == "/tmp/site/libother.so"
+    anonymous = [
+        (vma.start, vma.end)
+        for vma in frozen.process.mm.vmas
+        if vma.status & r.ANON_PRIVATE and vma.prot & mmap.PROT_WRITE and not vma.status & r.AREA_HEAP
+    ]
+    assert not overlap(lazy_ranges(tmp_path / "snapshot"), anonymous)
+
+
+@pytest.mark.parametrize("budget", [1 << 40, 1 << 20])
+def test_auto_takes_the_page_file_only_within_the_budget(
+    freeze_victim: Freezer, python: Path, tmp_path: Path, budget: int
+) -> None:
+    frozen = freeze_victim(python, "integrity")
+    summary = frozen.plan(tmp_path, "auto", budget=budget)
+    assert summary.layout == ("lazy" if budget > 1 << 30 else "lz4")
+    assert (summary.raw_size > 0) == (summary.layout == "lazy")
+
+
+def test_the_same_images_give_the_same_plan(freeze_victim: Freezer, python: Path, tmp_path: Path) -> None:
+    frozen = freeze_victim(python, "integrity")
+    for name in ("one", "two"):
+        frozen.plan(tmp_path / name, "lz4")
+    for name in ("plan", "pages.lz4"):
+        one, two = (tmp_path / which / names.NATIVE / name for which in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
