@@ -165,7 +165,7 @@ static void check_files(void)
 		BAD("too many files");
 	for (uint32_t at = 0; at < COUNT(TABLE_FILES); at++) {
 		check_text(files[at].path);
-		if (files[at].sample[0].size > PAGE || files[at].sample[1].size > PAGE)
+		if (files[at].sample[0].size > SAMPLE_ROOM || files[at].sample[1].size > SAMPLE_ROOM)
 			BAD("a sample is too large");
 	}
 	for (uint32_t at = 0; at < COUNT(TABLE_PROTECTS); at++) {

@@ -8,7 +8,7 @@
  */
 #include "thaw.h"
 
-static uint8_t sample_bytes[PAGE];
+static uint8_t sample_bytes[SAMPLE_ROOM];
 
 static bool sample_fits(long fd, const struct plan_sample *sample)
 {

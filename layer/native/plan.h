@@ -14,8 +14,9 @@
 
 #define PLAN_MAGIC 0x0a0d4e414c505451ULL  /* "QTPLAN\r\n" */
 #define PAGES_MAGIC 0x0a0d454741505451ULL /* "QTPAGE\r\n" */
-#define PLAN_VERSION 1
+#define PLAN_VERSION 2
 #define PLAN_MACHINE 62 /* EM_X86_64 */
+#define SAMPLE_ROOM 0x8000 /* most bytes of a file that are compared as one sample */
 
 #define AREA_PACKED 0x40000000ULL
 

@@ -3,28 +3,34 @@
 
 #define HUGE 0x200000UL
 #define MADV_DONTDUMP 16
-#define SPLITS_MAX 30000UL /* vm.max_map_count is 65530 */
+/* Together below vm.max_map_count, 65530. */
+#define LIBRARY_SPLITS 40000UL
+#define RAW_SPLITS 15000UL
 
 /*
  * For learn: which pages are touched is read from the page tables, but a fault
  * on a cached file page maps up to 15 neighbours, within its VMA.  Advice that
  * means nothing here, given to every other piece, makes the VMAs that small.
+ * Our own page file, whose pages learn can drop from the cache, is cut more
+ * coarsely and read without readahead.
  */
 static void split(const struct plan_map *map, uint64_t piece)
 {
 	for (uint64_t at = piece; at < map->size; at += 2 * piece)
 		SYS(madvise, map->start + at, map->size - at < piece ? map->size - at : piece, MADV_DONTDUMP);
+	if (map->file == FILE_RAW)
+		SYS(madvise, map->start, map->size, MADV_RANDOM);
 }
 
-static uint64_t piece_size(void)
+static uint64_t piece_size(bool raw, uint64_t splits)
 {
 	const struct plan_map *maps = ROWS(plan_map, TABLE_MAPS);
 	uint64_t total = 0;
 
 	for (uint32_t at = 0; at < COUNT(TABLE_MAPS); at++)
-		if (maps[at].file != FILE_NONE)
+		if (maps[at].file != FILE_NONE && (maps[at].file == FILE_RAW) == raw)
 			total += maps[at].size;
-	return PAGE_UP(total / SPLITS_MAX + 1);
+	return PAGE_UP(total / splits + 1);
 }
 
 static void advise(const struct plan_map *map)
@@ -55,7 +61,7 @@ static long file_of(const struct plan_map *map)
 void vmas_map(void)
 {
 	const struct plan_map *maps = ROWS(plan_map, TABLE_MAPS);
-	uint64_t piece = thaw.options.learn ? piece_size() : 0;
+	uint64_t piece = piece_size(false, LIBRARY_SPLITS), raw_piece = piece_size(true, RAW_SPLITS);
 
 	for (uint32_t at = 0; at < COUNT(TABLE_MAPS); at++) {
 		const struct plan_map *map = &maps[at];
@@ -66,8 +72,8 @@ void vmas_map(void)
 			decline("cannot map %u bytes at %x: %e", map->size, map->start, result);
 		if (map->advice || thaw.plan->layout == LAYOUT_LZ4)
 			advise(map);
-		if (piece && map->file != FILE_NONE)
-			split(map, piece);
+		if (thaw.options.learn && map->file != FILE_NONE)
+			split(map, map->file == FILE_RAW ? raw_piece : piece);
 	}
 }
 

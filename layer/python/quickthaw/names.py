@@ -13,15 +13,20 @@ ENV_DECLINED = "QUICKTHAW_DECLINED"  # set by the native restorer: why it did no
 ENV_NATIVE = "QUICKTHAW_NATIVE"  # switches of the native restorer, for learn and for tests
 ENV_WATCHDOG = "QUICKTHAW_WATCHDOG"  # seconds a thaw may take before it is given up
 
+ENV_HANDLER = "_HANDLER"  # Lambda's own: module.function
+ENV_TASK_ROOT = "LAMBDA_TASK_ROOT"  # Lambda's own: the function's directory
 ENV_TELEMETRY = "_LAMBDA_TELEMETRY_LOG_FD"  # Lambda's own: descriptor for framed log records
 
 ENGINES = ("auto", "native", "criu", "off")
 MODES = ("grow", "stream", "async", "sync", "plain")
-WATCHDOG_S = 5.0  # Lambda's init limit is 10 s; half of it is left for the cold start
+INIT_LIMIT_S = 10.0  # Lambda's, for the whole init
+WATCHDOG_S = 5.0  # seconds a thaw may take by default; the other half is left for the cold start
+WATCHDOG_MOST_S = 600.0
 
 # --- where things lie on Lambda ------------------------------------------------
 TASK_PATH = "/var/task"  # the function's code (LAMBDA_TASK_ROOT)
 LAYER_PATH = "/opt"  # layers, merged
+LAYER_PYTHON_PATH = "/opt/python"  # on sys.path of Lambda's managed runtimes
 RUNTIME_PATH = "/var/runtime"  # awslambdaric and what it needs (LAMBDA_RUNTIME_DIR)
 LANG_PATH = "/var/lang"  # the interpreter's prefix
 SNAPSHOT_PATH = "/opt/snapshot"

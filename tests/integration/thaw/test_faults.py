@@ -115,7 +115,7 @@ def test_a_manifest_of_another_version_is_refused(copy: Path, thaw: Thaw) -> Non
         (lambda body: body["machine"].update(arch="aarch64"), "is for aarch64"),
         (lambda body: body["machine"].update(cpu_flags=["avx9000"]), "CPU lacks avx9000"),
         (lambda body: body["python"].update(tag="cpython-399"), "cpython-399"),
-        (lambda body: body["process"].update(processes=2), "one process only"),
+        (lambda body: body["process"].update(processes=2), "one process with one page file only"),
         (lambda body: body["tool"].update(criu="3.17.1"), "not known to work with CRIU 3.17.1"),
     ],
     ids=["quickthaw", "architecture", "processor", "interpreter", "processes", "criu"],

@@ -16,6 +16,7 @@ CONSTANTS = {
     "PLAN_VERSION": layout.VERSION,
     "PLAN_MACHINE": layout.MACHINE_X86_64,
     "AREA_PACKED": layout.AREA_PACKED,
+    "SAMPLE_ROOM": layout.SAMPLE_ROOM,
     "FILE_NONE": layout.FILE_NONE & (1 << 64) - 1,
     "FILE_RAW": layout.FILE_RAW & (1 << 64) - 1,
     "THREAD_PATCH_TID": layout.THREAD_PATCH_TID,

@@ -34,7 +34,7 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def apply(state: wake.State, environ: dict[str, str]) -> None:
     """The steps that change the environment and the credentials."""
     context = {"environ": [f"{name}={value}" for name, value in environ.items()], "telemetry": True}
-    for name, step in wake._steps(context, state):
+    for name, step in wake._steps(context, state, "app.handler"):
         if name in ("environment", "credentials"):
             step()
 

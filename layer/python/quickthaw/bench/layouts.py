@@ -99,6 +99,7 @@ def _copy_with(
             hot=hot.read(learned) if layout != "lz4" and learned.exists() else None,
             resolve=from_sandbox(sandbox),
             cpu_flags=found.cpu_flags,
+            sources=[entry["path"] for entry in found.sources],
             context={"snapshot": found.id, "cold_init_s": found.cold_init_s},
         )
         for path in native.iterdir():

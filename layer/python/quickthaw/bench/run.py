@@ -29,8 +29,9 @@ from quickthaw.bench.disk import WARM, Disk
 from quickthaw.bench.doubts import doubts
 from quickthaw.bench.layouts import Layouts
 from quickthaw.bench.record import ArmResult, Bench, Sample
-from quickthaw.emulator.run import INIT_LIMIT_S, EnvironmentRun, FunctionSpec, run_environment
+from quickthaw.emulator.run import EnvironmentRun, FunctionSpec, run_environment
 from quickthaw.errors import FunctionFailed, UsageError
+from quickthaw.names import INIT_LIMIT_S
 from quickthaw.snapshot import manifest
 
 _TIMINGS = ("decompress_s", "wait_s", "restore_s", "wake_s", "total_s", "lost_s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,36 @@ def mapped_files(pid: int) -> list[dict[str, Any]]:
         ):
             paths.add(fields[5])
     return [_identity(f"/proc/{pid}/root", path) for path in sorted(paths)]
+
+
+def source_files(pid: int, modules: Iterable[str]) -> list[dict[str, Any]]:
+    """The manifest's `sources`: code that was imported and is not mapped, so that new code is never missed.
+
+    The function's own files, one by one; a file that a package brought is
+    covered by the package's RECORD, which holds the hash of each (PEP 376).
+    What neither is in sight of a thaw nor in a RECORD would cost 1500 stat
+    calls for pandas alone.
+
+    Args:
+        pid: as this process sees it.
+        modules: paths of loaded modules, as the process sees them.
+
+    Raises:
+        OSError: the process or a file is gone.
+    """
+    root = f"/proc/{pid}/root"
+    records: dict[str, str] = {}
+    for directory in (names.TASK_PATH, names.LAYER_PYTHON_PATH):
+        for record in Path(root + directory).glob("*.dist-info/RECORD"):
+            inner = str(record).removeprefix(root)
+            for line in record.read_text().splitlines():
+                records[f"{directory}/{line.partition(',')[0]}"] = inner
+    wanted = set()
+    for path in modules:
+        source = path.removesuffix("c") if path.endswith(".pyc") else path
+        if source.endswith(".py"):
+            wanted.add(records.get(source, path))
+    return [_identity(root, path) for path in sorted(wanted)]
 
 
 def _identity(root: str, path: str) -> dict[str, Any]:

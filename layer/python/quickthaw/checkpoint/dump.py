@@ -57,6 +57,7 @@ class Frozen:
     env_names: list[str]
     hooks: dict[str, int]
     mapped: list[dict[str, Any]]
+    sources: list[dict[str, Any]]
     import_s: float
     dump_s: float
     criu_version: str
@@ -133,6 +134,7 @@ def freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress)
         left_behind = left.collect(Path(f"/proc/{process.pid}/root/tmp"), ignore={Path(INNER_WORK).name})
         wiped = plan.wiped_on_fork(process.pid)
         mapped = describe.mapped_files(process.pid)
+        sources = describe.source_files(process.pid, stages["frozen"]["modules"])
         threads = len(os.listdir(f"/proc/{process.pid}/task"))
         on_progress("dump", None)
         begin = time.monotonic()
@@ -147,6 +149,7 @@ def freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress)
         env_names=[name for name in stages["frozen"]["env_names"] if name not in _BASELINE_NAMES],
         hooks=stages["frozen"]["hooks"],
         mapped=mapped,
+        sources=sources,
         import_s=stages["imported"]["seconds"],
         dump_s=dump_s,
         criu_version=version,

@@ -47,6 +47,7 @@ def lay_out(
     sandbox: SandboxSpec,
     events: Sequence[bytes],
     cpu_flags: Iterable[str],
+    sources: Sequence[str],
     context: Mapping[str, object],
     left: Sequence[Entry] = (),
     wiped_on_fork: Sequence[tuple[int, int]] = (),
@@ -63,6 +64,7 @@ def lay_out(
         sandbox: what the function was frozen in.
         events: the warm-up events.
         cpu_flags: processor flags that a thaw demands.
+        sources: files that must be the same, besides the mapped ones.
         context: members added to the wake context.
         left: what the import left in /tmp.
         wiped_on_fork: as for `plan.build`.
@@ -96,6 +98,7 @@ def lay_out(
             hot=hot,
             resolve=resolve,
             cpu_flags=cpu_flags,
+            sources=sources,
             context=context,
             **unseen,
         )

@@ -38,11 +38,7 @@ def replacing(target: Path) -> Iterator[Path]:
         raise UsageError(f"{target} is a file", hint="Name a directory that may be replaced.")
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.parent / f".{target.name}.new"
-    with (target.parent / f".{target.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(f"another process is writing {target}", hint="Wait for it.") from error
+    with _locked(target.parent / f".{target.name}.lock", target):
         shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
         fresh.mkdir(mode=0o700)
         try:
@@ -54,7 +50,30 @@ def replacing(target: Path) -> Iterator[Path]:
                 fresh.rename(target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-            Path(lock.name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path, target: Path) -> Iterator[None]:
+    """Holds a lock file and removes it at the end.
+
+    Whoever waited for it may get the lock of a file that is gone by then, and asks again.
+    """
+    while True:
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(f"another process is writing {target}", hint="Wait for it.") from error
+            try:
+                if os.fstat(lock.fileno()).st_ino != path.stat().st_ino:
+                    continue
+            except FileNotFoundError:
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
 
 
 def _exchange(one: Path, other: Path) -> None:

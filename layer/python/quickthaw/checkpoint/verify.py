@@ -80,7 +80,7 @@ def verify(
         )
     )
     if root is not None:
-        for entry in found.mapped:
+        for entry in (*found.mapped, *found.sources):
             findings.append(Finding(what=entry["path"], problem=identity.difference(entry, root)))
     return findings
 

@@ -30,10 +30,9 @@ from quickthaw.emulator.report import Lines, LogFormat, Report, billed_ms, milli
 from quickthaw.emulator.runtime import Runtime
 from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import UsageError
+from quickthaw.names import INIT_LIMIT_S
 from quickthaw.sandbox.layout import interpreter, layout
 from quickthaw.sandbox.spec import Kind, SandboxSpec
-
-INIT_LIMIT_S = 10.0  # AWS: "the Init phase is limited to 10 seconds"
 
 
 @dataclass(frozen=True, kw_only=True)

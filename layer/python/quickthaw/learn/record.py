@@ -7,6 +7,7 @@ wake and the runtime client touch on the way to the first event is part of it.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -46,12 +47,14 @@ def record(
         FunctionFailed: it did not thaw, or an event was not answered.
         CannotFreeze: the process cannot be thawed natively.
     """
-    with tempfile.TemporaryDirectory(prefix="quickthaw-learn-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="quickthaw-learn-", dir=_disk()) as scratch:
         snapshot = Path(scratch)
         snapshot.chmod(0o755)  # the sandbox's user reads it
         native = snapshot / names.NATIVE
         native.mkdir()
         plan.build(images, pages, native, layout="lazy", resolve=resolve, **unseen)
+        for path in native.iterdir():
+            touched.forget(path)
         process = criuimg.load(images)
         watch = _Watch(process)
         run = run_environment(
@@ -77,6 +80,12 @@ def record(
     if watch.hot is None:
         raise FunctionFailed("the thawed function ended before its pages could be read")
     return watch.hot
+
+
+def _disk() -> Path | None:
+    """Where a file's pages can be dropped from the cache; /tmp may be memory itself."""
+    disk = Path("/var/tmp")
+    return disk if os.access(disk, os.W_OK) else None
 
 
 class _Watch:

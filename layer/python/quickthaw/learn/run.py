@@ -95,6 +95,7 @@ def learn(
                 hot=both,
                 resolve=resolve,
                 cpu_flags=found.cpu_flags,
+                sources=[entry["path"] for entry in found.sources],
                 context={"snapshot": found.id, "cold_init_s": found.cold_init_s},
                 **unseen,
             )

@@ -1,11 +1,11 @@
 """Which pages a thawed process has touched, read from its pagemap.
 
-The process was thawed in the lazy layout, with every file mapping cut into
-VMAs of a page or a few (the restorer's switch ``learn``), so that a fault maps
-only what was touched: the kernel otherwise maps 15 cached neighbours as well.
-So a page that is present is one that was touched, whatever the page cache
-holds.  (Dropping the files from the cache instead, as one would, fails for
-every library that another process maps.)
+The process was thawed in the lazy layout with the restorer's switch ``learn``,
+so that a fault maps only what was touched: the kernel otherwise maps 15 cached
+neighbours as well.  Libraries, which other processes map too and which
+therefore cannot be dropped from the page cache, are cut into VMAs of a page;
+for ``pages.raw`` there are not enough VMAs (vm.max_map_count), but it is ours:
+it is dropped before (`forget`) and read page by page.
 
 The present and swap bits are readable without privileges (only page frame
 numbers are not; Documentation/admin-guide/mm/pagemap.rst), so a process can
@@ -15,6 +15,7 @@ bits, which are refused on Lambda.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,13 @@ from quickthaw.plan.hot import HotSet
 _ENTRY: Final = 8  # bytes for each page
 _PRESENT_OR_SWAPPED: Final = 0xC0  # bits 63 and 62, in the last byte of a little-endian entry
 _OF_A_FILE: Final = 0x20  # bit 61: not copied for writing yet
+
+
+def forget(path: Path) -> None:
+    """Ask the kernel to drop a file's cached pages; needs no privilege, and does nothing on a tmpfs."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())  # pages not yet written stay
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def pages(process: str | int, ranges: Iterable[tuple[int, int]]) -> HotSet:

@@ -61,6 +61,7 @@ def build(
     budget: int | None = None,
     resolve: Callable[[str], Path] = Path,
     cpu_flags: Iterable[str] | None = None,
+    sources: Iterable[str] = (),
     context: Mapping[str, object] | None = None,
     level: int = names.LZ4_LEVEL,
     area: int | None = None,
@@ -78,6 +79,7 @@ def build(
         budget: bytes that plan and pages may take; ``auto`` falls back to lz4 above it.
         resolve: turns a path of the frozen process into one of this machine.
         cpu_flags: /proc/cpuinfo flags that a thaw demands; None: all of this machine's that libraries use.
+        sources: files that must be the same besides the mapped ones, as the process sees them.
         context: members added to the wake context.
         level: LZ4 HC level.
         area: where the restorer works in the address space; None: the first place that is free.
@@ -102,7 +104,19 @@ def build(
         contents = Contents(process, store, resolve)
         try:
             chosen = _choose(layout, hot, budget, store)
-            plan = _Plan(process, store, contents, resolve, out, chosen, hot, level, wiped_on_fork, entries)
+            plan = _Plan(
+                process,
+                store,
+                contents,
+                resolve,
+                out,
+                chosen=chosen,
+                hot=hot,
+                level=level,
+                wiped=wiped_on_fork,
+                entries=entries,
+                sources=sources,
+            )
             return plan.write(cpu_flags=cpu_flags, context=context or {}, area=area)
         finally:
             contents.close()
@@ -132,17 +146,22 @@ class _Plan:
         contents: Contents,
         resolve: Callable[[str], Path],
         out: Path,
+        *,
         chosen: str,
         hot: HotSet | None,
         level: int,
         wiped: Sequence[tuple[int, int]],
         entries: Sequence[Entry],
+        sources: Iterable[str],
     ) -> None:
         self.process, self.store, self.contents, self.resolve = process, store, contents, resolve
         self.out, self.layout, self.level = out, chosen, level
         self.wiped, self.entries, self.hot = wiped, entries, hot
-        # mapped_paths() is sorted, and so are the plan's files.
-        self.identities = {path: identity.of_file(path, resolve(path)) for path in process.mapped_paths()}
+        mapped = set(process.mapped_paths())
+        self.identities = {
+            path: identity.of_file(path, resolve(path), whole=path not in mapped)
+            for path in sorted(mapped.union(sources))  # as the plan's files are
+        }
         self.foreign = classify.foreign_allocator(process, store, resolve)
         self.areas = classify.areas(
             process,

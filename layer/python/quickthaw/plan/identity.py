@@ -14,8 +14,11 @@ from pathlib import Path
 
 from quickthaw.errors import BadSnapshot
 from quickthaw.names import PAGE_SIZE
+from quickthaw.plan import layout
 from quickthaw.plan.checksum import xxh32
-from quickthaw.snapshot.identity import build_id
+from quickthaw.snapshot.identity import build_id, time_tells
+
+_NO_TIME = 1  # a file's time that never fits: the samples decide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,30 +40,34 @@ class Identity:
     samples: tuple[Sample, Sample]
 
 
-def of_file(path: str, real: Path) -> Identity:
+def of_file(path: str, real: Path, *, whole: bool = False) -> Identity:
     """Identify a file.
 
     Args:
         path: as the frozen process sees it.
         real: the same file on this machine.
+        whole: compare all of it where the time differs, if it has no more than SAMPLE_ROOM bytes.
 
     Raises:
         BadSnapshot: it is not there any more.
     """
     try:
         status = real.stat()
-        samples = _samples(real, status.st_size)
+        samples = _samples(real, status.st_size, whole=whole)
     except OSError as error:
         raise BadSnapshot(
             f"{path} is mapped by the process and cannot be read: {error.strerror}",
             hint="make the snapshot again",
         ) from error
-    return Identity(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, samples=samples)
+    mtime_ns = status.st_mtime_ns if time_tells(status.st_mtime_ns) else _NO_TIME
+    return Identity(path=path, size=status.st_size, mtime_ns=mtime_ns, samples=samples)
 
 
-def _samples(real: Path, size: int) -> tuple[Sample, Sample]:
+def _samples(real: Path, size: int, *, whole: bool) -> tuple[Sample, Sample]:
     found = build_id(str(real))
     with real.open("rb") as file:
+        if whole and size <= layout.SAMPLE_ROOM:
+            return Sample(size=size, checksum=xxh32(file.read())), Sample()
         if found is not None:
             value = bytes.fromhex(found)
             head = file.read(1 << 16)

@@ -18,7 +18,7 @@ from typing import Final
 
 MAGIC: Final = int.from_bytes(b"QTPLAN\r\n", "little")
 PAGES_MAGIC: Final = int.from_bytes(b"QTPAGE\r\n", "little")
-VERSION: Final = 1
+VERSION: Final = 2
 MACHINE_X86_64: Final = 62  # EM_X86_64, elf.h
 
 # The restorer's own area of the address space, relative to Header.area.
@@ -26,6 +26,7 @@ AREA_DEFAULT: Final = (
     0x6000_0000_0000  # between the heap of a PIE and the highest libraries: free in practice
 )
 AREA_PACKED: Final = 1 << 30  # the packed pages are mapped here, as the last thing in the area
+SAMPLE_ROOM: Final = 1 << 15  # most bytes of a file that are compared as one sample
 
 # Layouts, the word that the log line shows as mode.
 LAYOUTS: Final = {"lz4": 1, "lazy": 2, "hot": 3}

@@ -3,7 +3,8 @@
 What is checked when:
 - here, before CRIU runs: the manifest's checksum, format, architecture,
   interpreter, CPU features; the size of every file of the snapshot; the
-  checksum of the small ones (images, kernel cache); the identity of every mapped file;
+  checksum of the small ones (images, kernel cache); the identity of every mapped file and of the
+  function's own sources;
 - while pages are decoded: each block's checksum (`decode`), the checksum of
   uncompressed pages (`feed`); both before the process may wake.
 """
@@ -47,7 +48,7 @@ def snapshot_fits(manifest: Manifest, snapshot: str) -> None:
         raise Declined(f"this CPU lacks {' '.join(sorted(missing))}")
     for entry in manifest.files:
         _file_fits(entry, snapshot)
-    for entry in manifest.mapped:
+    for entry in (*manifest.mapped, *manifest.sources):
         reason = identity.difference(entry)
         if reason:
             raise Declined(reason)

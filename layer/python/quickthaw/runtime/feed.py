@@ -149,8 +149,9 @@ class Grow(Feed):
         version = self.manifest.criu_version
         if version not in GROWING_CRIU:
             raise Declined(f"mode grow is not known to work with CRIU {version}; use QUICKTHAW_MODE=async")
-        if self.manifest.processes != 1:
-            raise Declined("mode grow restores one process only; use QUICKTHAW_MODE=async")
+        if self.manifest.processes != 1 or len(self.manifest.pages) != 1:
+            # CRIU reads a second page file (shared memory, a memfd) elsewhere, where end of file is the end.
+            raise Declined("mode grow restores one process with one page file only; use QUICKTHAW_MODE=async")
         super().prepare()
         self._create_targets()
 

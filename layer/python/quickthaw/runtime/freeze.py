@@ -65,9 +65,28 @@ def main() -> None:
         sys.exit(1)
     state = wake.remember(started)
     _settle()
-    _tell({"stage": "frozen", "pid": os.getpid(), "env_names": sorted(os.environ), "hooks": hooks})
+    _tell(
+        {
+            "stage": "frozen",
+            "pid": os.getpid(),
+            "env_names": sorted(os.environ),
+            "hooks": hooks,
+            "modules": _module_files(),
+        }
+    )
     context = _document(names.THAW_FD)  # <- the snapshot is taken here
     wake.up(json.loads(context.decode("utf-8", "surrogateescape")), state, order["handler"])
+
+
+def _module_files() -> list[str]:
+    """Files of the function's directory and of its layers that are loaded, packages included, without us."""
+    places = tuple(f"{path}/" for path in (names.TASK_PATH, names.LAYER_PYTHON_PATH))
+    found = set()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and file.startswith(places) and name.partition(".")[0] != "quickthaw":
+            found.add(file)
+    return sorted(found)
 
 
 def _import_handler(handler: str) -> Callable[[Any, Any], Any]:
@@ -122,7 +141,10 @@ def _settle() -> None:
 def _line(fd: int) -> bytes:
     data = b""
     while not data.endswith(b"\n"):
-        data += os.read(fd, 1)  # byte by byte: what follows belongs to the wake
+        byte = os.read(fd, 1)  # one by one: what follows belongs to the wake
+        if not byte:
+            sys.exit("quickthaw: the checkpoint went away")
+        data += byte
     return data
 
 

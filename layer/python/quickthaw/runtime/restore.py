@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from quickthaw.snapshot.manifest import Manifest
 
-_SPARE_FD = 100  # first descriptor number in CRIU for inherited pipes; CRIU's own are above 1000 or below 50
+_SPARE_FD = 600  # first descriptor number in CRIU for inherited pipes; CRIU's own are above 1000 or below 50
 
 
 class Restoration:
@@ -70,7 +70,9 @@ class Restoration:
         self.declined = declined
         self.started_s = started_s
         self.deadline_s = deadline_s
-        self.work = f"/tmp/quickthaw-{posix.getpid()}"
+        # Environments may share /tmp, and their pids are alike.
+        self.work = f"/tmp/quickthaw-{posix.getpid()}-{posix.urandom(4).hex()}"
+        self._made = False
         self.criu = environ.get(names.ENV_CRIU) or names.CRIU_PATH
         liblz4 = names.LIBLZ4_PATH
         self.feed = modes.MODES[mode](manifest, snapshot, self.work, liblz4)
@@ -100,6 +102,7 @@ class Restoration:
 
     def _run(self) -> int:
         posix.mkdir(self.work, 0o700)
+        self._made = True
         self.feed.prepare()
         if self.feed.gentle:
             _signal.signal(_signal.SIGIO, _signal.SIG_IGN)  # a lease break must not end us
@@ -259,8 +262,13 @@ class Restoration:
             "timings": timings,
         }
         data = memoryview(plainjson.dumps(context).encode())
+        posix.set_blocking(self._thaw_w, False)  # a process that does not read must not stop the watchdog
+        poll = select.poll()
+        poll.register(self._thaw_w, select.POLLOUT)
         try:
             while data:
+                if not poll.poll(max(0.0, self.deadline_s - time.monotonic()) * 1000):
+                    raise Declined("the process does not take its wake context")
                 data = data[posix.write(self._thaw_w, data) :]
         except BrokenPipeError:
             raise Declined(f"the process ended {self._end_of_child()} before it woke") from None
@@ -268,11 +276,12 @@ class Restoration:
         self._thaw_w = -1
 
     def _end_of_child(self) -> str:
+        """How the process ended, in words; it may also only have closed its descriptors."""
         try:
-            pid, status = posix.waitpid(self.manifest.pid, 0)
+            pid, status = posix.waitpid(self.manifest.pid, posix.WNOHANG)
         except ChildProcessError:
             return "unseen"
-        return f"with {_ending(posix.waitstatus_to_exitcode(status))}" if pid else "unseen"
+        return f"with {_ending(posix.waitstatus_to_exitcode(status))}" if pid else "or closed its pipe"
 
     # --- leaving nothing behind ----------------------------------------------------
 
@@ -314,6 +323,8 @@ class Restoration:
                 posix.close(fd)
         self._thaw_r = self._thaw_w = self._woke_r = self._woke_w = -1
         _signal.signal(_signal.SIGIO, _signal.SIG_DFL)
+        if not self._made:
+            return
         for directory in (self.feed.images, self.work):
             try:
                 for name in posix.listdir(directory):
@@ -321,8 +332,8 @@ class Restoration:
                     if path != self.feed.images:
                         posix.unlink(path)
                 posix.rmdir(directory)
-            except FileNotFoundError:
-                pass
+            except OSError:
+                pass  # a directory left in /tmp is no reason to lose the start, or its reason
 
 
 def supervise(pid: int) -> int:

@@ -10,6 +10,7 @@ import posix
 import time
 
 from quickthaw import names
+from quickthaw.errors import Declined
 from quickthaw.runtime.feed import Feed, exists
 
 TYPE_CHECKING = False
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import _queue
 
 _PIPE_BYTES = 1 << 20  # /proc/sys/fs/pipe-max-size for everybody
+_MSG_CMSG_CLOEXEC = 0x40000000  # linux/socket.h
 _RING = 16  # blocks decoded ahead: 4 MiB
 _F_SETPIPE_SZ = 1031  # linux/fcntl.h; a constant of the fcntl module only since 3.10 and only where built so
 
@@ -35,6 +37,8 @@ class Stream(Feed):
     def prepare(self) -> None:
         import _socket
 
+        if len(self.manifest.pages) != 1:
+            raise Declined("mode stream serves one page file only; use QUICKTHAW_MODE=async")
         posix.mkdir(self.images, 0o700)
         self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         self._listener.bind(f"{self.images}/streamer-serve.sock")
@@ -67,7 +71,7 @@ class Stream(Feed):
         found = name[6:-4] in self.manifest.pages if is_pages else exists(path)
         connection.sendall(b"\x02\0\0\0\x08" + (b"\x01" if found else b"\x00"))  # type: ignore[attr-defined]
         if found:
-            _, control, _, _ = connection.recvmsg(1, 64)  # type: ignore[attr-defined]
+            _, control, _, _ = connection.recvmsg(1, 64, _MSG_CMSG_CLOEXEC)  # type: ignore[attr-defined]
             fd = int.from_bytes(control[0][2][:4], "little")
             try:
                 self._pour_pages(fd) if is_pages else self._pour_file(fd, path)

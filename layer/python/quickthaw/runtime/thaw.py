@@ -31,7 +31,7 @@ def main(command: list[str], started_s: float) -> NoReturn:
         command: argv of the original start.
         started_s: CLOCK_MONOTONIC when the bootstrap began.
     """
-    environ = _initial_environ()
+    environ = initial_environ()
     declined = environ.pop(names.ENV_DECLINED, None)
     snapshot = environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
     engine = environ.get(names.ENV_ENGINE) or "auto"
@@ -68,6 +68,9 @@ def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapsho
         raise Declined(declined or "the native restorer is not in this layer")
     if not checks.criu_permitted():
         raise Declined(_joined(declined, checks.CRIU_NOT_PERMITTED))
+    handler = environ.get(names.ENV_HANDLER, found.handler)
+    if handler != found.handler:
+        raise Declined(f"the snapshot is of handler {found.handler}, the function's is {handler}")
     checks.snapshot_fits(found, snapshot)
     return found
 
@@ -79,12 +82,17 @@ def _attempt(
     declined: str | None,
     started_s: float,
 ) -> restore.Restoration:
+    given = environ.get(names.ENV_WATCHDOG)
+    # What is left of Lambda's init limit must be enough for the cold start.
+    allowed_s = max(1.0, min(names.WATCHDOG_S, names.INIT_LIMIT_S - found.cold_init_s))
     try:
-        allowed_s = float(environ.get(names.ENV_WATCHDOG) or names.WATCHDOG_S)
+        allowed_s = float(given) if given else allowed_s
     except ValueError:
+        allowed_s = 0.0
+    if not 0 < allowed_s <= names.WATCHDOG_MOST_S:
         raise Declined(
-            f"{names.ENV_WATCHDOG}={environ[names.ENV_WATCHDOG]} is no number of seconds"
-        ) from None
+            f"{names.ENV_WATCHDOG}={given} is no number of seconds up to {names.WATCHDOG_MOST_S:.0f}"
+        )
     return restore.Restoration(
         found,
         snapshot,
@@ -100,7 +108,7 @@ def default_mode(found: manifest.Manifest) -> str:
     """The fastest mode with defined behaviour for this snapshot."""
     if all(pages["file"] is None for pages in found.pages.values()):
         return "plain"
-    return "grow" if found.processes == 1 else "async"
+    return "grow" if found.processes == len(found.pages) == 1 else "async"
 
 
 def _start_cold(command: list[str], environ: dict[str, str], reason: str, started_s: float) -> NoReturn:
@@ -133,7 +141,7 @@ def _end_as(code: int) -> NoReturn:
     posix._exit(code if code >= 0 else 128 - code)
 
 
-def _initial_environ() -> dict[str, str]:
+def initial_environ() -> dict[str, str]:
     """The environment that this process was given.
 
     Not `posix.environ`: the interpreter may have added LC_CTYPE to it (PEP 538), and the original

@@ -3,6 +3,7 @@
 The order is fixed, each step is timed, and the first that fails ends the wake
 (the bootstrap then kills the process and starts cold):
 
+handler       is the function's still the one that was frozen?
 environment   os.environ and, through it, the C environment become the new
               ones; what the import itself had changed is applied again
 telemetry     the runtime's log descriptor is the inherited one
@@ -21,15 +22,20 @@ and the function's environment stays as Lambda made it.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from quickthaw import names
+from quickthaw.errors import Declined
 from quickthaw.runtime import report
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class State:
@@ -70,22 +76,26 @@ def up(context: dict[str, Any], state: State, handler: str) -> None:
     """
     steps: dict[str, float] = {}
     begin = last = time.monotonic()
+    name = "parent"
     try:
-        for name, step in _steps(context, state):
+        _end_with_parent(context)
+        for name, step in _steps(context, state, handler):
             step()
             now = time.monotonic()
             steps[name], last = now - last, now
         name = "runtime"
         from awslambdaric import __main__ as runtime  # loads the native client, which reads the address now
+
+        steps["runtime"] = time.monotonic() - last
+        _tell(context, {"wake_s": time.monotonic() - begin, "steps": steps})
     except BaseException as error:
         _fail(context, f"{name}: {type(error).__name__}: {error}")
-    steps["runtime"] = time.monotonic() - last
-    _tell(context, {"wake_s": time.monotonic() - begin, "steps": steps})
     runtime.main(["awslambdaric", handler])
 
 
-def _steps(context: dict[str, Any], state: State) -> list[tuple[str, Callable[[], None]]]:
+def _steps(context: dict[str, Any], state: State, handler: str) -> list[tuple[str, Callable[[], None]]]:
     return [
+        ("handler", lambda: _same_handler(context, handler)),
         ("environment", lambda: _environment(context, state)),
         ("telemetry", lambda: _telemetry(context)),
         ("credentials", lambda: _credentials(state)),
@@ -96,13 +106,23 @@ def _steps(context: dict[str, Any], state: State) -> list[tuple[str, Callable[[]
     ]
 
 
+def _same_handler(context: dict[str, Any], handler: str) -> None:
+    wanted = _variables(context).get(names.ENV_HANDLER, handler)
+    if wanted != handler:
+        raise Declined(f"the snapshot is of handler {handler}, the function's is {wanted}")
+
+
+def _variables(context: dict[str, Any]) -> dict[str, str]:
+    return dict(entry.split("=", 1) for entry in context["environ"] if "=" in entry)
+
+
 def _environment(context: dict[str, Any], state: State) -> None:
-    fresh = dict(entry.split("=", 1) for entry in context["environ"] if "=" in entry)
+    fresh = _variables(context)
     for key, (before, after) in state.set.items():
         # PATH=$PATH:/x at import means "append", whatever PATH is by now.
-        if before and key in fresh and after.startswith(before):
+        if before and key in fresh and after.startswith(f"{before}:"):
             fresh[key] += after[len(before) :]
-        elif before and key in fresh and after.endswith(before):
+        elif before and key in fresh and after.endswith(f":{before}"):
             fresh[key] = after[: -len(before)] + fresh[key]
         else:
             fresh[key] = after
@@ -203,7 +223,8 @@ def _tell(context: dict[str, Any], woke: dict[str, Any]) -> None:
 
     The process writes it, not the bootstrap: then it stands in the log before the first answer.
     """
-    sys.stdout.flush()  # what the hooks printed belongs before the first request
+    with contextlib.suppress(OSError, ValueError):  # a full or closed log is no reason not to serve
+        sys.stdout.flush()  # what the hooks printed belongs before the first request
     report.write(
         {
             "engine": context["engine"],
@@ -224,7 +245,7 @@ def _tell(context: dict[str, Any], woke: dict[str, Any]) -> None:
     os.close(names.WOKE_FD)
 
 
-def _fail(context: dict[str, Any], error: str) -> None:
+def _fail(context: dict[str, Any], error: str) -> NoReturn:
     """Ends a process that cannot become what it should be; whoever restored it starts cold."""
     import traceback
 
@@ -232,11 +253,40 @@ def _fail(context: dict[str, Any], error: str) -> None:
     if context["report"] == "woke":
         _write(names.WOKE_FD, {"woke": False, "error": error})
     else:
-        command = context["command"]
-        os.environ.update(dict(entry.split("=", 1) for entry in context["environ"] if "=" in entry))
-        os.environ[names.ENV_DECLINED] = error
-        os.execvpe(command[0], command, os.environ)
+        _start_cold(context, f"the process could not wake: {error}")
     os._exit(1)
+
+
+def _start_cold(context: dict[str, Any], reason: str) -> None:
+    """Native engine: there is no parent to start cold, so this process does, as if it had never thawed."""
+    import signal
+
+    environ = _variables(context)
+    keep = {0, 1, 2}
+    telemetry = environ.get(names.ENV_TELEMETRY, "")
+    if context["telemetry"] and telemetry.isdecimal():
+        keep.add(int(telemetry))
+        os.dup2(names.TELEMETRY_FD, int(telemetry))
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError, ValueError):  # the C library keeps some for itself
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+    os.umask(0o022)
+    os.chdir(environ.get(names.ENV_TASK_ROOT, "/"))
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd not in keep:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(fd, False)
+    command = context["command"]
+    os.execvpe(command[0], command, {**environ, names.ENV_DECLINED: reason})
+
+
+def _end_with_parent(context: dict[str, Any]) -> None:
+    """criu engine: the bootstrap is our parent; if it is killed, nobody would know of us."""
+    if context["report"] == "woke":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
 
 
 def _write(fd: int, record: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NT_GNU_BUILD_ID = 3  # elf.h
 _PT_NOTE = 4
+_CLAMPED_UNTIL_NS = 315_705_600 * 10**9  # 1980-01-03 UTC, past the zip format's first day in any time zone
 _PROGRAM_HEADER = 56  # bytes of an Elf64_Phdr
 
 
@@ -75,6 +76,14 @@ def crc32(path: str) -> int:
     return value
 
 
+def time_tells(mtime_ns: int) -> bool:
+    """Whether a modification time distinguishes files.
+
+    Reproducible builds give every file the same old one (1970 or the zip format's 1980).
+    """
+    return mtime_ns > _CLAMPED_UNTIL_NS
+
+
 def difference(entry: dict[str, Any], root: str = "") -> str | None:
     """Why a mapped file is not the one of the manifest; None when it is.
 
@@ -87,7 +96,7 @@ def difference(entry: dict[str, Any], root: str = "") -> str | None:
         now = posix.stat(path)
         if now.st_size != entry["size"]:
             return f"{path} has {now.st_size} bytes, {entry['size']} when it was frozen"
-        if now.st_mtime_ns == entry["mtime_ns"]:
+        if now.st_mtime_ns == entry["mtime_ns"] and time_tells(now.st_mtime_ns):
             return None
         if entry["build_id"] is not None:
             same = build_id(path) == entry["build_id"]

@@ -99,6 +99,11 @@ class Manifest:
         return list(self.body["mapped"])
 
     @property
+    def sources(self) -> list[dict[str, Any]]:
+        """The function's own source files that were loaded, and its packages' lists of files; as `mapped`."""
+        return list(self.body["sources"])
+
+    @property
     def pages(self) -> dict[str, dict[str, Any]]:
         """Each pages-N: compressed file, sizes, page counts."""
         return dict(self.body["pages"])
