@@ -88,20 +88,6 @@ void start_again(void)
 	SYS(execve, "/proc/self/exe", thaw.arguments, environ);
 }
 
-/* The bootstrap's log line, see quickthaw/runtime/report.py. */
-static void log_cold(const char *reason)
-{
-	char line[REASON_ROOM + 128], plain[REASON_ROOM];
-	size_t at = 0;
-
-	for (; reason[at] && at + 1 < sizeof(plain); at++)
-		plain[at] = reason[at] < ' ' || reason[at] == '"' || reason[at] == '\\' ? '.' : reason[at];
-	plain[at] = 0;
-	at = format_to(line, sizeof(line),
-		       "{\"quickthaw\":1,\"engine\":\"cold\",\"mode\":null,\"reason\":\"%s\",\"snapshot\":null}\n", plain);
-	SYS(write, STDERR, line, at);
-}
-
 _Noreturn void start_fallback(const char *reason)
 {
 	char setting[REASON_ROOM + 32];
@@ -125,8 +111,13 @@ _Noreturn void start_fallback(const char *reason)
 	for (size_t at = 0; at < count; at++)
 		environ[at] = thaw.environ[at];
 	environ[count] = NULL;
-	if (thaw.alone) { /* nobody comes after us who could say it */
-		log_cold(reason ? reason : "engine off, or no Python bootstrap beside the restorer");
+	if (reason && thaw.bootstrap_words && !thaw.criu) { /* Python could only say the same, 10 ms later */
+		thaw.fallback += thaw.bootstrap_words;
+		thaw.alone = reason;
+	}
+	if (thaw.alone) {
+		reason = reason ? reason : thaw.alone;
+		report_cold(reason, variable("AWS_LAMBDA_FUNCTION_NAME"), thaw.off);
 	} else if (reason) {
 		format_to(setting, sizeof(setting), "QUICKTHAW_DECLINED=%s", reason);
 		environ[count++] = setting;

@@ -122,11 +122,28 @@ static bool use_bootstrap(int argc, char **argv, size_t directory)
 	second[at++] = "-I";
 	second[at++] = "-S";
 	second[at++] = boot_path;
+	thaw.bootstrap_words = (uint32_t)at;
 	for (int word = 1; word < argc; word++)
 		second[at++] = argv[word];
 	second[at] = NULL;
 	thaw.fallback = second;
 	return true;
+}
+
+/* CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN, as quickthaw/runtime/checks.py. */
+static bool criu_permitted(void)
+{
+	struct {
+		uint32_t version;
+		int pid;
+	} header = { 0x20080522 /* _LINUX_CAPABILITY_VERSION_3 */, 0 };
+	struct {
+		uint32_t effective, permitted, inheritable;
+	} data[2] = { 0 };
+
+	if (SYS(capget, &header, data) < 0)
+		return true; /* unknown: the bootstrap will see */
+	return data[0].effective >> 21 & 1 || data[1].effective >> 8 & 1;
 }
 
 /* True when a thaw is wanted; otherwise thaw.fallback is to be started without a reason. */
@@ -167,9 +184,12 @@ bool options_read(int argc, char **argv, char **environ)
 		if (argc < 2)
 			SYS(exit_group, 2);
 		thaw.fallback = argv + 1;
-		if (!use_bootstrap(argc, argv, (size_t)(name - argv[0])))
-			thaw.alone = true;
+		if ((thaw.off = text_equal(engine, "off")))
+			thaw.alone = "engine off";
+		else if (!use_bootstrap(argc, argv, (size_t)(name - argv[0])))
+			thaw.alone = "no Python bootstrap beside the restorer";
 	}
+	thaw.criu = !text_equal(engine, "native") && criu_permitted();
 	if (declined) /* we have been here before */
 		return false;
 	if (several)

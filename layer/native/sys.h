@@ -129,6 +129,7 @@ struct sys_stat { /* struct stat of asm/stat.h, x86-64 */
 #define SIG_SETMASK 2
 #define SA_RESTORER 0x04000000UL
 
+#define CLOCK_REALTIME 0
 #define CLOCK_MONOTONIC 1
 #define RLIMIT_NOFILE 7
 #define STDERR 2

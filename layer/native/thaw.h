@@ -63,7 +63,10 @@ struct thaw {
 	int telemetry_fd;      /* _LAMBDA_TELEMETRY_LOG_FD; -1: none */
 	uint32_t tries;        /* how often start_again() has been used */
 	char **arguments;      /* our own argv */
-	bool alone;            /* the fallback is the original command: a reason must be logged here */
+	const char *alone;     /* why the fallback is the original command: it is logged here; NULL: it is not */
+	bool off;              /* a cold start is what the function asked for */
+	bool criu;             /* the Python bootstrap may try CRIU: wanted and permitted */
+	uint32_t bootstrap_words; /* of the fallback, before the original command */
 	struct options options;
 	const char *step; /* what is being done, for the message of a crash */
 	uint64_t area, area_end;
@@ -105,6 +108,9 @@ _Noreturn void decline(const char *pattern, ...);
 _Noreturn void start_fallback(const char *reason);
 void start_again(void);
 void catch_crashes(void);
+
+/* report.c */
+void report_cold(const char *reason, const char *function, bool wanted);
 
 /* relocate.c */
 _Noreturn void relocate(uint64_t area, void (*then)(void));

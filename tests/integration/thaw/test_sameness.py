@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from quickthaw.runtime import metrics
 
 from tests.conftest import Freezer
 from tests.integration.thaw.conftest import VICTIM, Thaw, answers, bootstrap_lines
-from tests.integration.thaw.test_faults import build_library
+from tests.integration.thaw.test_faults import build_library, flip
 
 ENGINES = ("criu", "native")
 
@@ -130,3 +131,18 @@ def test_a_second_page_file_is_restored_whole(
     for mode in ("grow", "stream"):
         run = thaw(snapshot, task=task, mode=mode)
         assert run.engine == "cold" and "one page file only" in str(run.reason)
+
+
+def test_the_restorers_own_log_line_is_the_bootstraps(small: Path, tmp_path: Path, thaw: Thaw) -> None:
+    for name, word in (("absent", "no-snapshot"), ("spoiled", "damaged")):
+        shutil.copytree(small, tmp_path / name)
+        if word == "damaged":
+            flip(tmp_path / name / "native" / "plan", 5000)
+        else:
+            shutil.rmtree(tmp_path / name / "native")
+        run = thaw(tmp_path / name, engine="native")
+        (line,) = bootstrap_lines(run)
+        expected = metrics.members(line, function="function", timestamp_ms=line["_aws"]["Timestamp"])
+        assert {member: line[member] for member in expected} == expected
+        assert line["Reason"] == word
+        assert 0 < line["lost_s"] < 1

@@ -38,8 +38,9 @@ DURATIONS = {  # member of the log line, in seconds: metric, in ms
 OFF = "engine off"  # the bootstrap's reason when QUICKTHAW_ENGINE says so
 
 # What a reason's text holds, and the word it becomes; the first that fits.
-_WORDS = (
+WORDS = (
     ("no snapshot at", "no-snapshot"),
+    ("no native plan at", "no-snapshot"),
     ("has format", "other-version"),
     ("the snapshot is of", "other-version"),
     ("cpu lacks", "other-machine"),
@@ -68,7 +69,7 @@ _WORDS = (
     ("criu", "criu-failed"),
 )
 _NO_PRIVILEGE = "CRIU needs CAP_CHECKPOINT_RESTORE"
-REASONS = frozenset(word for _, word in _WORDS) | {"other"}
+REASONS = frozenset(word for _, word in WORDS) | {"other"}
 
 
 def members(record: Mapping[str, object], *, function: str, timestamp_ms: int) -> dict[str, object]:
@@ -118,7 +119,7 @@ def word(reason: str) -> str:
     text = first.lower()
     if not text.strip("; ") and rest:
         return "not-permitted"
-    for part, found in _WORDS:
+    for part, found in WORDS:
         if part in text:
             return found
     return "other"
