@@ -146,3 +146,20 @@ def test_the_restorers_own_log_line_is_the_bootstraps(small: Path, tmp_path: Pat
         assert {member: line[member] for member in expected} == expected
         assert line["Reason"] == word
         assert 0 < line["lost_s"] < 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_monotonic_time_does_not_go_back(
+    engine: str, task: Path, tmp_path: Path, freeze: Freezer, thaw: Thaw
+) -> None:
+    append(
+        task,
+        "\nAT_IMPORT = time.monotonic()\n_plain = handler\n"
+        "def handler(event, context):\n"
+        "    return {**_plain(event, context), 'import': AT_IMPORT, 'now': time.monotonic()}\n",
+    )
+    run = thaw(freeze(task, tmp_path / "snapshot"), task=task, engine=engine)
+    assert run.engine == engine
+    answer = answers(run)[0]
+    assert answer["import"] <= answer["now"]
+    assert answer["import"] < 120, "the checkpoint's clocks begin at zero, however long the machine is up"

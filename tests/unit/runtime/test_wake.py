@@ -9,6 +9,7 @@ import tempfile
 
 import boto3
 import pytest
+from quickthaw.errors import Declined
 from quickthaw.runtime import wake
 
 DUMMY = {
@@ -105,3 +106,19 @@ def test_randomness_is_renewed() -> None:
     wake._randomness()
     assert random.random() != expected
     assert tempfile._name_sequence is None  # type: ignore[attr-defined]
+
+
+def test_a_machine_whose_clock_is_younger_than_the_snapshot_is_declined(environ: dict[str, str]) -> None:
+    state = wake.remember(environ)
+    wake._later(state)
+    state.frozen_s += 3600
+    with pytest.raises(Declined, match="monotonic clock"):
+        wake._later(state)
+
+
+def test_only_a_longer_list_counts_as_appended(environ: dict[str, str]) -> None:
+    started = {**environ, "LEVEL": "1"}
+    os.environ.update({**started, "LEVEL": "10"})
+    state = wake.remember(started)
+    apply(state, {**environ, "LEVEL": "2"})
+    assert os.environ["LEVEL"] == "10", "the import set it, as a cold start's import would"

@@ -4,6 +4,8 @@ The order is fixed, each step is timed, and the first that fails ends the wake
 (the bootstrap then kills the process and starts cold):
 
 handler       is the function's still the one that was frozen?
+clock         monotonic time must not have gone back; the checkpoint runs in a time namespace whose
+              clocks begin at zero, so only a machine that has just been started is too young
 environment   os.environ and, through it, the C environment become the new
               ones; what the import itself had changed is applied again
 telemetry     the runtime's log descriptor is the inherited one
@@ -45,6 +47,7 @@ class State:
         set: variables that the import set or changed: name, value before (or None), value after.
         removed: variables that the import deleted.
         credentials: botocore credentials objects that hold the checkpoint's keys.
+        frozen_s: CLOCK_MONOTONIC at the freeze.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class State:
         self.set = changed
         self.removed = removed
         self.credentials = credentials
+        self.frozen_s = time.monotonic()
 
 
 def remember(started: dict[str, str]) -> State:
@@ -96,6 +100,7 @@ def up(context: dict[str, Any], state: State, handler: str) -> None:
 def _steps(context: dict[str, Any], state: State, handler: str) -> list[tuple[str, Callable[[], None]]]:
     return [
         ("handler", lambda: _same_handler(context, handler)),
+        ("clock", lambda: _later(state)),
         ("environment", lambda: _environment(context, state)),
         ("telemetry", lambda: _telemetry(context)),
         ("credentials", lambda: _credentials(state)),
@@ -110,6 +115,15 @@ def _same_handler(context: dict[str, Any], handler: str) -> None:
     wanted = _variables(context).get(names.ENV_HANDLER, handler)
     if wanted != handler:
         raise Declined(f"the snapshot is of handler {handler}, the function's is {wanted}")
+
+
+def _later(state: State) -> None:
+    """What the function read from the clock before the freeze must not lie ahead of it now."""
+    now = time.monotonic()
+    if now < state.frozen_s:
+        raise Declined(
+            f"the monotonic clock stands at {now:.0f} s, at {state.frozen_s:.0f} s when it was frozen"
+        )
 
 
 def _variables(context: dict[str, Any]) -> dict[str, str]:

@@ -175,7 +175,10 @@ class SandboxProcess:
             command = enter_command(self.spec, fds)
             if not none:
                 target = f"--target={self._init}"
-                command = ["nsenter", target, "--mount", "--pid", "--ipc", "--wdns=/", "--", *command]
+                namespaces = ["--mount", "--pid", "--ipc"]
+                if self.spec.kind == "freeze" and _young_clocks():
+                    namespaces.append("--time")
+                command = ["nsenter", target, *namespaces, "--wdns=/", "--", *command]
             with _spawner.submit(
                 subprocess.Popen, command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE, pass_fds=fds, env=enter_environ(self.spec),
@@ -262,6 +265,8 @@ def start(
             fds.append(memfd(stack, b"".join(os.fsencode(option) + b"\0" for option in options)))
             command = [bubblewrap.executable(), "--args", str(fds[-1]), "--", *command]
         groups = limits(spec)
+        if spec.kind == "freeze":
+            command = [*_young_clocks(), *command]
         child = _spawn(command, fds, log=log.fileno(), env=enter_environ(spec))
         theirs.close()
         try:
@@ -305,6 +310,23 @@ def _spawn(
         pass_fds=tuple(set(fds)),
         env=env,
     ).result()
+
+
+def _young_clocks() -> list[str]:
+    """A command prefix: monotonic clocks that have just begun (time_namespaces(7)).
+
+    A thawed process reads the clocks of the machine it is on, and they must not stand lower than when
+    it was frozen.  Empty where the kernel has no time namespaces (before 5.6).
+    """
+    if not os.path.exists("/proc/self/ns/time"):
+        return []
+    return [
+        "unshare",
+        "--time",
+        f"--monotonic=-{int(time.clock_gettime(time.CLOCK_MONOTONIC))}",
+        f"--boottime=-{int(time.clock_gettime(time.CLOCK_BOOTTIME))}",
+        "--",
+    ]
 
 
 def _give(fds: Iterable[int]) -> None:

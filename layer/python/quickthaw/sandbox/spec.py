@@ -47,7 +47,8 @@ class SandboxSpec:
         snapshot: Read-only at /opt/snapshot.
         runtime: Site directory with awslambdaric, read-only at /var/runtime.
         kind: "lambda" as the function has it on Lambda; "freeze" the same without the seccomp filter
-            (CRIU would dump the filter, and restoring one takes CAP_SYS_ADMIN); "criu" as "freeze"
+            (CRIU would dump the filter, and restoring one takes CAP_SYS_ADMIN) and with clocks
+            that begin at zero; "criu" as "freeze"
             and with CAP_CHECKPOINT_RESTORE ambient; "none" a plain process of the caller's user.
         memory_mb: Lambda's memory setting; the CPU share follows from it (1769 MB = 1 vCPU).
         tmp_bytes: Size of /tmp.
