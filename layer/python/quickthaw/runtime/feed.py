@@ -12,7 +12,8 @@ grow    CRIU's restorer treats end of file as "nothing yet, try again" when it
         does not retry), and CRIU spins for ever if the thread dies, hence the
         watchdog in `restore`.
 async   the same file under a write lease: CRIU's open() blocks until the
-        lease is given back (fcntl(2), F_SETLEASE).  Defined behaviour.
+        lease is given back (fcntl(2), F_SETLEASE).  Defined behaviour.  Two
+        threads, because the processors are ours until then.
 stream  CRIU's --stream protocol, in a file of its own.
 plain   the uncompressed images, checked in the thread.
 
@@ -103,7 +104,6 @@ class Feed:
                 decode.write_all(fd, view[:size])
             self.bytes_read += decoder.bytes_read
             decoder.close()
-            self._delivered(number)
         self.decompress_s = time.monotonic() - begin
 
     def stored(self, number: str) -> str:
@@ -116,9 +116,6 @@ class Feed:
         if name is None:
             raise Declined(f"the snapshot has no compressed pages-{number}: only mode plain can thaw it")
         return f"{self.snapshot}/{names.IMAGES}/{name}"
-
-    def _delivered(self, number: str) -> None:
-        """A page file is complete."""
 
 
 class Sync(Feed):
@@ -173,12 +170,16 @@ class Async(Feed):
             fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 
     def run(self) -> None:
-        self._decode_all()
-
-    def _delivered(self, number: str) -> None:
         import fcntl
 
-        fcntl.fcntl(self._targets[number], fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        from quickthaw.runtime import decode, ring
+
+        blocks = ring.Ring(self)
+        for fd in self._targets.values():
+            while block := blocks.next():
+                decode.write_all(fd, memoryview(block[0])[: block[1]])
+                blocks.give_back(block)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
 class Plain(Feed):

@@ -7,19 +7,14 @@ pages from a pipe in one order, and maps everything twice.
 from __future__ import annotations
 
 import posix
-import time
 
 from quickthaw import names
 from quickthaw.errors import Declined
 from quickthaw.runtime.feed import Feed, exists
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import _queue
+from quickthaw.runtime.ring import Ring
 
 _PIPE_BYTES = 1 << 20  # /proc/sys/fs/pipe-max-size for everybody
 _MSG_CMSG_CLOEXEC = 0x40000000  # linux/socket.h
-_RING = 16  # blocks decoded ahead: 4 MiB
 _F_SETPIPE_SZ = 1031  # linux/fcntl.h; a constant of the fcntl module only since 3.10 and only where built so
 
 
@@ -96,67 +91,6 @@ class Stream(Feed):
             decode.write_all(fd, memoryview(block[0])[: block[1]])
             self._ring.give_back(block)
         self.wait_s = self._ring.wait_s
-
-
-class Ring:
-    """Decodes every page file in a thread of its own, a few blocks ahead of who takes them.
-
-    For a pipe, which CRIU empties at its own pace: decoding need not wait for it.
-    """
-
-    def __init__(self, feed: Feed) -> None:
-        import _queue
-        import _thread
-
-        self._feed = feed
-        self._error: BaseException | None = None
-        self._free: _queue.SimpleQueue[bytearray] = _queue.SimpleQueue()
-        self._ready: _queue.SimpleQueue[tuple[bytearray, int] | None] = _queue.SimpleQueue()
-        self.wait_s = 0.0
-        _thread.start_new_thread(self._decode, ())
-
-    def next(self) -> tuple[bytearray, int] | None:
-        """The next block and its size; None at the end of each page file.
-
-        Raises:
-            Declined, BadSnapshot, OSError: what stopped the decoder.
-        """
-        begin = time.monotonic()
-        block = self._ready.get()
-        self.wait_s += time.monotonic() - begin
-        if block is None:
-            self.check()
-        return block
-
-    def give_back(self, block: tuple[bytearray, int]) -> None:
-        """The block's buffer may be used again."""
-        self._free.put(block[0])
-
-    def check(self) -> None:
-        """Raises what stopped the decoder, if something did."""
-        if self._error is not None:
-            raise self._error
-
-    def _decode(self) -> None:
-        feed = self._feed
-        begin = time.monotonic()
-        try:
-            from quickthaw.runtime import decode
-
-            for number in feed.manifest.pages:
-                decoder = decode.FrameDecoder(feed.liblz4, feed.stored(number))
-                if self._free.empty():
-                    for _ in range(_RING):
-                        self._free.put(bytearray(decoder.index.block_size))
-                for block in decoder.blocks(self._free.get):
-                    self._ready.put(block)
-                feed.bytes_read += decoder.bytes_read
-                decoder.close()
-                feed.decompress_s = time.monotonic() - begin
-                self._ready.put(None)
-        except BaseException as error:
-            self._error = error
-            self._ready.put(None)
 
 
 def _receive(connection: object, size: int) -> bytes:
