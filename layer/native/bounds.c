@@ -147,6 +147,9 @@ static void check_threads(void)
 		check_piece(threads[at].frame);
 		if (threads[at].frame.size != FRAME_SIZE || threads[at].name[15])
 			BAD("a thread");
+		check_piece(threads[at].vectors);
+		if (threads[at].vectors.size && threads[at].vectors.size != VECTORS_SIZE)
+			BAD("a thread's vector registers");
 		if (threads[at].flags & THREAD_PATCH_TID)
 			covering(threads[at].clear_tid & ~(PAGE - 1), PAGE);
 		if (threads[at].rseq)

@@ -1,11 +1,7 @@
 /* Does this machine offer what the frozen process counts on: CPU features and descriptor numbers. */
 #include "thaw.h"
 
-struct cpuid {
-	uint32_t eax, ebx, ecx, edx;
-};
-
-static struct cpuid cpuid(uint32_t leaf, uint32_t sub)
+struct cpuid cpuid(uint32_t leaf, uint32_t sub)
 {
 	struct cpuid found;
 

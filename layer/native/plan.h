@@ -14,7 +14,7 @@
 
 #define PLAN_MAGIC 0x0a0d4e414c505451ULL  /* "QTPLAN\r\n" */
 #define PAGES_MAGIC 0x0a0d454741505451ULL /* "QTPAGE\r\n" */
-#define PLAN_VERSION 2
+#define PLAN_VERSION 3
 #define PLAN_MACHINE 62 /* EM_X86_64 */
 #define SAMPLE_ROOM 0x8000 /* most bytes of a file that are compared as one sample */
 
@@ -115,6 +115,7 @@ struct plan_thread {
 	uint32_t flags;
 	uint32_t death_signal;
 	struct plan_piece frame;
+	struct plan_piece vectors; /* AVX-512 registers; nothing where none was live */
 	char name[16];
 };
 

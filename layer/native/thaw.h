@@ -33,6 +33,7 @@
 #define MAX_WORKERS 4
 #define BLOCK_MAX 0x40000UL
 #define FRAME_SIZE 2048U
+#define VECTORS_SIZE (64U + 512U + 1024U) /* opmask, upper halves of ZMM0-15, ZMM16-31 */
 #define ADDRESS_LIMIT 0x7ffffffff000UL
 
 enum phase { PHASE_CHECK, PHASE_MAP, PHASE_FILL, PHASE_FINISH, PHASE_COUNT };
@@ -124,7 +125,12 @@ void plan_open(void);
 void plan_check_bounds(void);
 
 /* machine.c */
+struct cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+
 void machine_check(void);
+struct cpuid cpuid(uint32_t leaf, uint32_t sub);
 
 /* maps.c */
 void maps_read(void);
@@ -165,6 +171,7 @@ void process_set_actions(void);
 void process_set_rest(void);
 
 /* threads.c */
+void vectors_place(uint8_t *state, const uint8_t *registers, uint32_t room);
 void threads_start(void);
 void leader_prepare(void);
 _Noreturn void threads_release(void);

@@ -122,6 +122,8 @@ void threads_start(void)
 
 		__builtin_memcpy(frame_of(at), PIECE(threads[at].frame), FRAME_SIZE);
 		__builtin_memcpy(frame_of(at) + FPSTATE_POINTER, &state, sizeof(state));
+		if (threads[at].vectors.size)
+			vectors_place(frame_of(at) + FPSTATE, PIECE(threads[at].vectors), PAGE - FPSTATE);
 	}
 	for (uint32_t at = 1; at < count; at++) {
 		unsigned long flags = CLONE_THREAD_ALIKE | CLONE_SETTLS | CLONE_CHILD_CLEARTID;

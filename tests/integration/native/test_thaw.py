@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from quickthaw import criuimg, names
 from quickthaw.criuimg import records as r
+from quickthaw.plan import cpu
 from quickthaw.plan.contents import Contents
 from quickthaw.plan.resolve import from_sandbox
 
@@ -26,7 +29,11 @@ def snapshot_of(frozen: Frozen, out: Path, layout: str, **more: object) -> Path:
 
 
 def problems(thawed: Thawed) -> dict[str, str]:
-    return {item: problem for item, problem in thawed.answer()["results"].items() if problem}
+    return problems_of(thawed.answer())
+
+
+def problems_of(answer: dict[str, Any]) -> dict[str, str]:
+    return {item: problem for item, problem in answer["results"].items() if problem}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -37,7 +44,7 @@ def test_a_thawed_interpreter_works(
     assert frozen.threads == 3
     with thaw(frozen, snapshot_of(frozen, tmp_path, layout), modules=("selftest",)) as thawed:
         answer = thawed.answer()
-    assert {item: problem for item, problem in answer["results"].items() if problem} == {}
+    assert problems_of(answer) == {}
     assert len(answer["results"]) >= 34
     assert answer["context"]["mode"] == layout
 
@@ -92,6 +99,25 @@ def test_blas_workers_compute_what_they_computed(
     assert frozen.threads >= 4
     with thaw(frozen, snapshot_of(frozen, tmp_path, layout), modules=("numbers_", "selftest")) as thawed:
         assert problems(thawed) == {}
+
+
+@pytest.mark.parametrize("widths", ["half", "half,wide"])
+def test_threads_in_the_middle_of_a_computation_keep_their_vector_registers(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, widths: str, tmp_path: Path
+) -> None:
+    flags = cpu.of_this_machine()
+    if not {"avx2", *(["avx512f"] if "wide" in widths else [])} <= flags:
+        pytest.skip(f"this CPU has no registers of these widths: {widths}")
+    site = tmp_path / "site"
+    site.mkdir()
+    source = Path(__file__).resolve().parents[2] / "victims" / "native" / "registers.c"
+    command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]
+    subprocess.run([*command, str(site / "registers.so"), str(source)], check=True)
+    frozen = freeze_victim(python, "registers", site=site, environ={"VICTIM_WIDTHS": widths})
+    assert frozen.threads == 2 + len(widths.split(","))
+    with thaw(frozen, snapshot_of(frozen, tmp_path, "lz4"), modules=("registers",)) as thawed:
+        answer = thawed.answer()
+    assert answer["results"] and problems_of(answer) == {}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

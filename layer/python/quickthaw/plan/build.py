@@ -18,7 +18,7 @@ from typing import Final
 from quickthaw import names
 from quickthaw.criuimg import PageStore, Process, load
 from quickthaw.errors import CannotFreeze, UsageError
-from quickthaw.plan import classify, cpu, descriptors, identity, layout, memory, pagefiles, state
+from quickthaw.plan import classify, cpu, descriptors, frame, identity, layout, memory, pagefiles, state
 from quickthaw.plan.classify import Source
 from quickthaw.plan.contents import Contents
 from quickthaw.plan.hot import HotSet
@@ -210,7 +210,7 @@ class _Plan:
             packed_size=packed_size,
             raw_size=raw.size,
             layout=layout.LAYOUTS[self.layout],
-            **{f"cpu__{word}": bits for word, bits in cpu.needed(cpu_flags or cpu.of_this_machine()).items()},
+            **{f"cpu__{word}": bits for word, bits in self._cpu(cpu_flags).items()},
             **state.add_vdso(self.tables, self.process, self.store),
             **{f"mm__{name}": getattr(self.process.mm, name) for name in layout.MM_FIELDS},
             **self.tables.piece(
@@ -231,6 +231,12 @@ class _Plan:
         return self._summary(
             blocks=len(blocks), plan_size=len(plan), packed_size=packed_size, raw_size=raw.size
         )
+
+    def _cpu(self, flags: Iterable[str] | None) -> dict[str, int]:
+        live = 0
+        for thread in self.process.threads:
+            live |= frame.live_vectors(thread)
+        return cpu.needed(flags or cpu.of_this_machine(), live)
 
     def _tag(self) -> int:
         """Names this plan's pages files: differs whenever what is in them does."""

@@ -93,9 +93,14 @@ _XCR0_AVX = 0b111  # x87, SSE, AVX state enabled by the kernel
 _XCR0_AVX512 = 0b1110_0111
 
 
-def needed(flags: Iterable[str]) -> dict[str, int]:
-    """The words of ``struct plan_cpu`` for a set of /proc/cpuinfo flags."""
-    words: dict[str, int] = {}
+def needed(flags: Iterable[str], live: int = 0) -> dict[str, int]:
+    """The words of ``struct plan_cpu``.
+
+    Args:
+        flags: of /proc/cpuinfo.
+        live: XCR0 bits of registers that threads were stopped with.
+    """
+    words = {"xcr0": live} if live else {}
     for flag in flags:
         if flag not in _BITS:
             continue

@@ -11,7 +11,7 @@ from typing import Final
 
 from quickthaw.criuimg import Process
 from quickthaw.criuimg import records as r
-from quickthaw.plan import descriptors, frame
+from quickthaw.plan import descriptors
 
 _ALIVE: Final = 1  # TASK_ALIVE, criu/include/pid.h
 _MAP_HUGETLB: Final = 0x40000
@@ -53,11 +53,8 @@ def _threads(process: Process) -> list[str]:
         if thread.core.signals_p is not None and thread.core.signals_p.signals:
             found.append(f"{name} has {len(thread.core.signals_p.signals)} pending signals")
         xsave = thread.info.fpregs.xsave
-        if xsave is not None:
-            if xsave.cet is not None and xsave.cet.cet:
-                found.append(f"{name} has a shadow stack")
-            if xsave.xstate_bv & frame.XSTATE_AVX512 and not frame.in_system_call(thread):
-                found.append(f"{name} was stopped while it used AVX-512 registers")
+        if xsave is not None and xsave.cet is not None and xsave.cet.cet:
+            found.append(f"{name} has a shadow stack")
         if thread.core.rseq_entry is not None and thread.core.rseq_entry.rseq_cs_pointer:
             found.append(f"{name} was stopped in a restartable sequence")
     return found

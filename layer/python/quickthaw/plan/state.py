@@ -36,6 +36,7 @@ def add_threads(tables: Tables, process: Process, contents: Contents) -> None:
             flags=layout.THREAD_PATCH_TID if _word(contents, clear_tid) == thread.tid else 0,
             death_signal=core.pdeath_sig,
             **tables.piece("frame", frame.build(thread, process.task.blk_sigset)),
+            **tables.piece("vectors", frame.vectors(thread)),
             name=(core.comm or process.task.comm).encode("utf-8", "surrogateescape")[:15],
         )
 
