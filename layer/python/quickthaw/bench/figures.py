@@ -1,0 +1,102 @@
+"""The README's figures, written from the bench files that lie in the repository.
+
+`make bench` measures, copies bench.json and its pictures beside the demo, and
+replaces the part of the README between the two marks.  Nobody types a figure
+by hand; a test says that the README holds what this module makes of the files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quickthaw.bench import record, table
+from quickthaw.bench.gains import gains, times_faster
+from quickthaw.bench.record import Bench
+from quickthaw.errors import UsageError
+
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+WARM, SLOW = "warm", "slow"  # directories below handler/demo/bench; the Makefile says how each is measured
+_PICTURE = "first-response.png"
+
+
+def text(place: Path, link: str) -> str:
+    """The figures as Markdown.
+
+    Args:
+        place: directory with the published benches, one directory for each disk setting.
+        link: the same, as the README links to it.
+
+    Raises:
+        UsageError: there is no bench of the warm page cache.
+    """
+    warm = record.load(place / WARM / record.FILE)
+    parts = [_heading(warm), _arms(warm), f"![each run of each arm]({link}/{WARM}/{_PICTURE})", _gains(warm)]
+    if (place / SLOW / record.FILE).exists():
+        slow = record.load(place / SLOW / record.FILE)
+        parts += [
+            f"The same, page cache cold, files read at {slow.workload['disk']}, {_runs(slow)}:",
+            _arms(slow),
+        ]
+    return "\n\n".join(parts)
+
+
+def put_into(readme: Path, figures: str) -> None:
+    """Replace what stands between the marks.
+
+    Raises:
+        UsageError: the README has no such marks.
+    """
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UsageError(f"{readme} has no place for figures", hint=f"write {BEGIN} and {END} into it")
+    readme.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}", encoding="utf-8")
+
+
+def _heading(bench: Bench) -> str:
+    machine, workload = bench.machine, bench.workload
+    pages = sum(part["content_size"] for part in workload["pages"].values()) / 1e6
+    return (
+        f"Local figures, not Lambda's: a pandas, SciPy and boto3 function with {pages:.0f} MB of pages, in the "
+        f"sandbox without privileges (the criu arms with `CAP_CHECKPOINT_RESTORE`), page cache warm; "
+        f"{machine['cpus']} CPUs ({machine['cpu']}), kernel {machine['kernel']}, Python {workload['python']}, "
+        f"{str(machine['date'])[:10]}, {_runs(bench)}. Times run from the exec of the runtime to the first "
+        f"correct response, to an event that nothing was learned from."
+    )
+
+
+def _runs(bench: Bench) -> str:
+    return f"medians of {bench.workload['runs']} interleaved runs"
+
+
+def _arms(bench: Bench) -> str:
+    reads = bench.workload["disk"] != WARM  # else nothing is read, in no arm
+    heads = ["start", "first response", "quartile distance", "than cold", "billed", "peak memory"]
+    heads += ["read"] if reads else []
+    lines = [f"| {' | '.join(heads)} |", f"|---{'|--:' * (len(heads) - 1)}|"]
+    for arm in bench.arms:
+        if arm.skipped:
+            continue
+        faster = times_faster(bench, arm.name) if arm.name != "cold" else None
+        read, peak, billed = (arm.median(key) for key in ("bytes_read", "max_rss_mb", "billed_ms"))
+        cells = [
+            f"`{arm.name}`",
+            table.milliseconds(arm.median("first_response_s")),
+            table.milliseconds(arm.spread("first_response_s")),
+            table.DASH if faster is None else f"{faster:.1f} × faster",
+            table.DASH if billed is None else f"{billed:,.0f} ms",
+            table.DASH if peak is None else f"{peak:.0f} MB",
+        ]
+        if reads:
+            cells.append(table.DASH if read is None else f"{read / 1e6:.1f} MB")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _gains(bench: Bench) -> str:
+    lines = ["| change | billed before | billed after | saved |", "|---|--:|--:|--:|"]
+    lines += [
+        f"| {gain.label} | {gain.before_ms:,.1f} ms | {gain.after_ms:,.1f} ms | {table.percent(gain.won)} |"
+        for gain in gains(bench)
+    ]
+    return "\n".join(lines)
