@@ -50,7 +50,6 @@ static void map(void)
 	maps_read();
 	vdso_park();
 	maps_drop_all();
-	fill_begin();
 	vmas_map();
 	vdso_place();
 	files_close();
@@ -80,7 +79,7 @@ static void run(void)
 	check();
 	map();
 	thaw.step = "while filling memory";
-	fill_end();
+	fill();
 	vmas_protect();
 	phase_end(PHASE_FILL);
 	thaw.step = "while making threads and descriptors";

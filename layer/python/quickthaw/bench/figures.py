@@ -57,11 +57,12 @@ def _heading(bench: Bench) -> str:
     machine, workload = bench.machine, bench.workload
     pages = sum(part["content_size"] for part in workload["pages"].values()) / 1e6
     return (
-        f"Local figures, not Lambda's: a pandas, SciPy and boto3 function with {pages:.0f} MB of pages, in the "
-        f"sandbox without privileges (the criu arms with `CAP_CHECKPOINT_RESTORE`), page cache warm; "
-        f"{machine['cpus']} CPUs ({machine['cpu']}), kernel {machine['kernel']}, Python {workload['python']}, "
-        f"{str(machine['date'])[:10]}, {_runs(bench)}. Times run from the exec of the runtime to the first "
-        f"correct response, to an event that nothing was learned from."
+        f"Local figures, not Lambda's: a pandas, SciPy and boto3 function with {pages:.0f} MB of pages, in "
+        f"the sandbox without privileges (the criu arms with `CAP_CHECKPOINT_RESTORE`), page cache warm; "
+        f"{machine['cpus']} CPUs ({machine['cpu']}), kernel {machine['kernel']}, "
+        f"Python {workload['python']}, {str(machine['date'])[:10]}, {_runs(bench)}. "
+        "Times run from the exec of the runtime to the first correct response, to an event that nothing "
+        "was learned from."
     )
 
 
