@@ -71,18 +71,21 @@ def _close_httpcore() -> int:
 
 
 def _close_in_loop(connection: Any) -> bool:
-    """Closes an async connection in the event loop that waits for its socket, if that loop stands still."""
-    asyncio: Any = sys.modules.get("asyncio")
-    if asyncio is None:
-        return False
+    """Closes an async connection in the event loop that it belongs to, if that loop stands still."""
     inner = getattr(connection, "_connection", connection)  # a pool's connection wraps the protocol's
     stream = getattr(inner, "_network_stream", None)
     socket = stream.get_extra_info("socket") if stream is not None else None
-    if socket is None or socket.fileno() < 0:
+    if socket is None or socket.fileno() < 0 or "asyncio" not in sys.modules:
         return False
-    for loop in heap.instances(asyncio.SelectorEventLoop):
-        if not loop.is_closed() and not loop.is_running() and socket.fileno() in loop._selector.get_map():
+    from asyncio import selector_events, sleep
+
+    # By its transport: a connection that nobody reads from is in no selector.
+    for transport in heap.instances(selector_events._SelectorTransport):  # type: ignore[attr-defined]
+        loop = transport._loop
+        if transport._sock_fd == socket.fileno() and loop is not None:
+            if loop.is_closed() or loop.is_running():
+                return False
             loop.run_until_complete(connection.aclose())
-            loop.run_until_complete(asyncio.sleep(0))  # transports close in the loop's next turn
+            loop.run_until_complete(sleep(0))  # transports close in the loop's next turn
             return True
     return False
