@@ -60,17 +60,23 @@ def remember(started: Mapping[str, str]) -> list[Copy]:
     wanted = {value: name for name in _VARIABLES if (value := started.get(name))}
     ours = {id(started), id(wanted), id(os.environ._data)}  # type: ignore[attr-defined]
     found: list[Copy] = []
-    for thing in heap.objects():
-        if id(thing) in ours or not _refers(thing, wanted):
-            continue
-        for holder, part, value in _parts(thing):
-            if type(value) is str and value in wanted:
-                found.append(Copy(holder, part, wanted[value]))
+    things = heap.objects()
+    while things:
+        untracked: list[Any] = []
+        for thing in things:
+            if id(thing) in ours:
+                continue
+            referents = gc.get_referents(thing)
+            if any(type(part) is str and part in wanted for part in referents):
+                found += (
+                    Copy(holder, name, wanted[value])
+                    for holder, name, value in _parts(thing)
+                    if type(value) is str and value in wanted
+                )
+            # The collector does not track dictionaries of nothing but strings and numbers.
+            untracked += (part for part in referents if type(part) is dict and not gc.is_tracked(part))
+        things = untracked
     return found
-
-
-def _refers(thing: Any, wanted: Mapping[str, str]) -> bool:
-    return any(type(part) is str and part in wanted for part in gc.get_referents(thing))
 
 
 def _parts(thing: Any) -> Iterator[tuple[Any, Any, Any]]:
