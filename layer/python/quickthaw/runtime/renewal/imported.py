@@ -47,14 +47,19 @@ class Slot:
     sealed: bool
 
 
-def slots(names: Collection[str]) -> dict[str, list[Slot]]:
-    """The interpreter's slots of some functions, by name; a name without one is left out."""
+def slots(names: Collection[str], *, of: str = "") -> dict[str, list[Slot]]:
+    """The interpreter's slots of some functions, by name; a name without one is left out.
+
+    Args:
+        names: of functions.
+        of: one shared object's path, instead of the whole interpreter.
+    """
     found: dict[str, list[Slot]] = {}
 
     def visit(info: Any, _size: int, _data: Any) -> int:
         entry = info.contents
         name = os.fsdecode(entry.name or b"")
-        if not name or os.path.basename(name).startswith("libpython") or "/lib-dynload/" in name:
+        if name == of if of else _is_interpreter(name):
             for symbol, slot in _of_object(entry):
                 if symbol in names:
                     found.setdefault(symbol, []).append(slot)
@@ -63,6 +68,11 @@ def slots(names: Collection[str]) -> dict[str, list[Slot]]:
     callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Object), ctypes.c_size_t, ctypes.c_void_p)
     ctypes.CDLL(None).dl_iterate_phdr(callback(visit), None)
     return found
+
+
+def _is_interpreter(name: str) -> bool:
+    # The program has no name.
+    return not name or os.path.basename(name).startswith("libpython") or "/lib-dynload/" in name
 
 
 def _of_object(entry: Any) -> Iterable[tuple[str, Slot]]:
@@ -133,3 +143,27 @@ def protect(start: int, size: int, protection: int) -> None:
     libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     if libc.mprotect(start, size, protection):
         raise OSError(ctypes.get_errno(), f"mprotect: {os.strerror(ctypes.get_errno())}")
+
+
+def executable(pieces: list[bytes]) -> list[int]:
+    """Maps pieces of machine code, each at a multiple of 16; returns their addresses.
+
+    Raises:
+        OSError: the kernel refuses memory that is executable.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (
+        *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long),
+    )
+    writable = mmap.PROT_READ | mmap.PROT_WRITE
+    page = libc.mmap(None, mmap.PAGESIZE, writable, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    if page is None or page == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), f"mmap: {os.strerror(ctypes.get_errno())}")
+    places, at = [], page
+    for piece in pieces:
+        ctypes.memmove(at, piece, len(piece))
+        places.append(at)
+        at += -(-len(piece) // 16) * 16
+    protect(page, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC)
+    return places
