@@ -35,7 +35,6 @@ from __future__ import annotations
 import _thread
 import ctypes
 import math
-import mmap
 import os
 import signal
 import sys
@@ -43,18 +42,18 @@ import time
 from collections.abc import Iterable
 
 from quickthaw.errors import Declined
-from quickthaw.runtime.renewal import imported
+from quickthaw.runtime.renewal import identity, imported, machine
 
-# linux/time.h: MONOTONIC, MONOTONIC_RAW, MONOTONIC_COARSE, BOOTTIME; and BOOTTIME_ALARM, which not all have
+# linux/time.h: MONOTONIC, MONOTONIC_RAW, MONOTONIC_COARSE, BOOTTIME
 _CLOCKS = (1, 4, 6, 7)
-_MASK = sum(1 << number for number in (*_CLOCKS, 9))
 _PAUSE_US = 1000  # for calls that were between reading the clock and waiting by it
+_PATIENCE_S = 0.1  # with threads that do not come to rest
 
 _READ = "clock_gettime"
 _CONDITION = "pthread_cond_timedwait"
 _WAITS = ("sem_clockwait", "clock_nanosleep")
 # Absolute waits on a monotonic clock that no interpreter has imported so far; one that does needs a look.
-_UNKNOWN = ("pthread_cond_clockwait", "pthread_mutex_clocklock", "sem_clockwait_np", "timer_settime")
+_UNKNOWN = ("pthread_cond_clockwait", "pthread_mutex_clocklock", "timer_settime")
 
 
 class Clock:
@@ -125,8 +124,8 @@ def renew(clock: Clock) -> None:
 
 
 def _correct(clock: Clock, behind_s: int) -> None:
-    code = {name: _code(name, original, behind_s) for name, original in clock.originals.items()}
-    places = _executable([_RETURN, *code.values()])
+    code = {name: machine.stand_in(name, original, behind_s) for name, original in clock.originals.items()}
+    places = imported.executable([machine.RETURN, *code.values()])
     handler, entries = places[0], dict(zip(code, places[1:], strict=True))
     others = sys._current_frames().keys() - {_thread.get_ident()}
     for name in (_CONDITION, _READ):
@@ -156,80 +155,21 @@ def _interrupt(threads: Iterable[int], handler: int) -> None:
     libc.signal.restype = ctypes.c_void_p
     libc.signal(free[0], handler)
     libc.siginterrupt(free[0], 1)
+    deadline_s = time.perf_counter() + _PATIENCE_S
     for thread in threads:
+        # One that has not been scheduled since the thaw would take the signal before it enters its call.
+        while _runnable(thread) and time.perf_counter() < deadline_s:
+            libc.usleep(_PAUSE_US)
         try:
             signal.pthread_kill(thread, free[0])
         except ProcessLookupError:
             continue  # it has just ended
 
 
-_RETURN = b"\xc3"
-
-
-def _code(name: str, original: int, behind_s: int) -> bytes:
-    """x86-64 machine code that stands in for a function (System V calling convention)."""
-    call = b"\x48\xb8" + original.to_bytes(8, "little") + b"\xff\xd0"  # mov rax, original; call rax
-    if name == _READ:
-        return _reading(call, behind_s)
-    # What decides whether the moment in [rdx] is one of a corrected clock.
-    if name == "clock_nanosleep":  # edi: clock, esi: flags
-        checks = [_CLOCK_IN_EDI, b"\x40\xf6\xc6\x01", _JUMP_IF_ZERO]  # test sil, TIMER_ABSTIME
-    elif name == "sem_clockwait":  # esi: clock
-        checks = [_CLOCK_IN_ESI]
-    else:
-        checks = []
-    return _waiting(call, behind_s, checks)
-
-
-_JUMP_IF_ZERO = b"\x74"
-_JUMP_IF_NO_CARRY = b"\x73"
-_JUMP_IF_ABOVE = b"\x77"
-_LOAD_MASK = b"\xb8" + _MASK.to_bytes(4, "little")  # mov eax, mask
-_CLOCK_IN_EDI = b"\x0f\xa3\xf8"  # bt eax, edi
-_CLOCK_IN_ESI = b"\x0f\xa3\xf0"  # bt eax, esi
-
-
-def _reading(call: bytes, behind_s: int) -> bytes:
-    add = b"\x48\xba" + behind_s.to_bytes(8, "little") + b"\x49\x01\x14\x24"  # mov rdx, s; add [r12], rdx
-    test = b"\xb9" + _MASK.to_bytes(4, "little") + b"\x0f\xa3\xd9"  # mov ecx, mask; bt ecx, ebx
-    body = test + _JUMP_IF_NO_CARRY + bytes([len(add)]) + add
-    body = b"\x83\xfb\x1f" + _JUMP_IF_ABOVE + bytes([len(body)]) + body  # cmp ebx, 31: process clocks
-    body = b"\x85\xc0\x75" + bytes([len(body)]) + body  # test eax, eax; jnz: the call failed
-    head = b"\x53\x41\x54\x50\x89\xfb\x49\x89\xf4"  # push rbx, r12, rax; mov ebx, edi; mov r12, rsi
-    return head + call + body + b"\x5a\x41\x5c\x5b\xc3"  # pop rdx, r12, rbx; ret
-
-
-def _waiting(call: bytes, behind_s: int, checks: list[bytes]) -> bytes:
-    change = (
-        b"\x4c\x8b\x02\x4c\x8b\x4a\x08"  # mov r8, [rdx]; mov r9, [rdx+8]
-        + (b"\x48\xb8" + behind_s.to_bytes(8, "little") + b"\x49\x29\xc0")  # mov rax, s; sub r8, rax
-        + b"\x79\x06\x45\x31\xc0\x45\x31\xc9"  # jns +6; xor r8d, r8d; xor r9d, r9d
-        + b"\x4c\x89\x04\x24\x4c\x89\x4c\x24\x08\x48\x89\xe2"  # mov [rsp], r8; mov [rsp+8], r9; mov rdx, rsp
-    )
-    if _CLOCK_IN_EDI in checks or _CLOCK_IN_ESI in checks:
-        if len(checks) > 1:
-            change = checks[1] + _JUMP_IF_ZERO + bytes([len(change)]) + change
-        change = _LOAD_MASK + checks[0] + _JUMP_IF_NO_CARRY + bytes([len(change)]) + change
-        compare = b"\x83\xff\x1f" if checks[0] is _CLOCK_IN_EDI else b"\x83\xfe\x1f"  # cmp edi/esi, 31
-        change = compare + _JUMP_IF_ABOVE + bytes([len(change)]) + change
-    return b"\x48\x83\xec\x18" + change + call + b"\x48\x83\xc4\x18\xc3"  # sub rsp, 24 ... add rsp, 24; ret
-
-
-def _executable(pieces: list[bytes]) -> list[int]:
-    """Maps the pieces, each at a multiple of 16, read-only and executable; returns their addresses."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = (
-        *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long),
-    )
-    writable = mmap.PROT_READ | mmap.PROT_WRITE
-    page = libc.mmap(None, mmap.PAGESIZE, writable, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
-    if page is None or page == ctypes.c_void_p(-1).value:
-        raise OSError(ctypes.get_errno(), f"mmap: {os.strerror(ctypes.get_errno())}")
-    places, at = [], page
-    for piece in pieces:
-        ctypes.memmove(at, piece, len(piece))
-        places.append(at)
-        at += -(-len(piece) // 16) * 16
-    imported.protect(page, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC)
-    return places
+def _runnable(thread: int) -> bool:
+    """Whether a thread runs or waits for a processor (proc_pid_stat(5)); waiting for the GIL is sleep."""
+    try:
+        with open(f"/proc/self/task/{identity.native_id(thread)}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"R"
+    except OSError:
+        return False
