@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ PYTHON = """
     class Own(random.Random):
         pass
 
-    UNSEEDED = {"Random": random.Random(), "subclass": Own(), "copy": None, "seeded with None": random.Random(1)}
+    UNSEEDED = {"Random": random.Random(), "subclass": Own(), "copy": None,
+        "seeded with None": random.Random(1)}
     UNSEEDED["copy"] = copy.copy(UNSEEDED["Random"])
     UNSEEDED["seeded with None"].seed()
     UNSEEDED["unpickled"] = pickle.loads(pickle.dumps(UNSEEDED["Random"]))
@@ -36,12 +38,13 @@ PYTHON = """
                 **{name: generator.getrandbits(128) for name, generator in UNSEEDED.items()},
                 "global": draw(), "getrandbits": getrandbits(128), "secrets": secrets.token_hex(),
                 "OpenSSL": ssl.RAND_bytes(16).hex(), "uuid4": str(uuid.uuid4()), "node": made.node,
-                "tempfile": tempfile.mktemp(), "authkey": bytes(multiprocessing.process.current_process().authkey).hex(),
+                "tempfile": tempfile.mktemp(),
+                "authkey": bytes(multiprocessing.process.current_process().authkey).hex(),
             },
             "same": {name: generator.getrandbits(128) for name, generator in SEEDED.items()},
             "as before": [
                 random.Random.seed.__code__.co_filename == random.__file__,
-                pickle.loads(pickle.dumps(random.seed)) is not None,
+                pickle.loads(pickle.dumps(random.Random.seed)) is random.Random.seed,
             ],
         }
 """
@@ -64,6 +67,11 @@ NUMPY = """
         "spawned": Generator(PCG64(SeedSequence().spawn(2)[1])), "reseeded": RandomState(42),
         "copy": copy.deepcopy(default_rng()),
     }
+    class Own(PCG64):
+        def __init__(self, name): super().__init__()
+    UNSEEDED["subclass"] = Generator(Own("name"))
+    PAIRS = {"differ": RandomState(), "same": RandomState(42)}
+    for one in PAIRS.values(): one.standard_normal()  # the second of the pair waits
     UNSEEDED["reseeded"].seed(None)
     UNSEEDED["reseeded"].bytes(5000)
     SEQUENCE = SeedSequence()
@@ -74,16 +82,25 @@ NUMPY = """
     }
     SEEDED["state"].bit_generator.state = PCG64(42).state
     SEEDED["reseeded"].seed(42)
+    SEEDED["set"] = RandomState()
+    SEEDED["set"].set_state(RandomState(42).get_state())
+    with_state = np.random.get_state()  # seeded for a moment: still nobody's
+    np.random.seed(1)
+    np.random.set_state(with_state)
+    np.random.random(100_000)
 
     def handler(event, context):
         return {
             "differ": {
                 **{name: generator.bytes(16).hex() for name, generator in UNSEEDED.items()},
-                "global": np.random.bytes(16).hex(),
+                "global": np.random.bytes(16).hex(), "normal": PAIRS["differ"].standard_normal(),
                 "children": default_rng(SEQUENCE.spawn(1)[0]).bytes(16).hex(),
-                "children of default_rng": UNSEEDED["default_rng"].bit_generator.seed_seq.spawn(1)[0].generate_state(4).tolist(),
+                "spawn": str(UNSEEDED["default_rng"].bit_generator.seed_seq.spawn(1)[0].generate_state(4)),
             },
-            "same": {name: generator.bytes(16).hex() for name, generator in SEEDED.items()},
+            "same": {
+                **{name: generator.bytes(16).hex() for name, generator in SEEDED.items()},
+                "normal": PAIRS["same"].standard_normal(),
+            },
         }
 """
 
@@ -142,3 +159,21 @@ def test_the_openssl_inside_cryptography_makes_other_keys_in_each_thaw(function:
     function.freeze({})  # its generator is warm
     keys = [function.thaw(engine) for engine in ENGINES for _ in range(2)]
     assert len(set(keys)) == len(keys)
+
+
+def test_an_openssl_that_cannot_be_reached_is_served_only_where_it_renews_itself(function: Function) -> None:
+    function.write(
+        """
+        import ctypes
+        LIBRARY = ctypes.CDLL("/var/task/own.so")
+        def handler(event, context):
+            return LIBRARY.answer()
+        """
+    )
+    source = function.task / "own.c"
+    version = 'const char *version(void) { return "OpenSSL 3.0.11 19 Sep 2023"; }'
+    source.write_text(f"{version}\nint answer(void) {{ return 42; }}\n")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", function.task / "own.so", source], check=True)
+    function.freeze(layout="lz4")
+    assert function.thaw("native") == 42, "another pid, by which OpenSSL notices"
+    assert "/var/task/own.so has an OpenSSL of its own" in function.reason("criu")

@@ -46,6 +46,7 @@ from quickthaw.runtime.renewal import (
     libraries,
     logs,
     randomness,
+    watch,
 )
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -66,7 +67,7 @@ class State:
 
     def __init__(self, started: dict[str, str], stand_ins: logs.StandIns) -> None:
         self.stand_ins = stand_ins
-        self.generators = generators.remember()  # first, because it ends the watch
+        self.generators = generators.remember()
         self.environment = environment.remember(started)
         self.copies = copies.remember(started)
         self.clients = credentials.remember(started)
@@ -74,10 +75,10 @@ class State:
         self.clock = clock.Clock()
 
 
-def watch() -> logs.StandIns:
+def begin() -> logs.StandIns:
     """Before the function is imported: notes what it seeds, and stands in for the runtime."""
-    generators.watch()
-    environment.watch()
+    generators.begin()
+    environment.begin()
     return logs.prepare(os.environ)
 
 
@@ -86,11 +87,12 @@ def remember(started: dict[str, str], stand_ins: logs.StandIns) -> State:
 
     Args:
         started: the environment that the process was started with.
-        stand_ins: from `watch`.
+        stand_ins: from `begin`.
 
     Raises:
         CannotFreeze: it holds something that could not be renewed.
     """
+    watch.end()
     return State(started, stand_ins)
 
 

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping
 from types import CodeType
 
 from quickthaw.errors import Declined
-from quickthaw.runtime.renewal import generators
+from quickthaw.runtime.renewal import watch
 
 _INTERPRETERS = {"LC_CTYPE"}  # set by Python itself at its start, unless it is there (PEP 538)
 
@@ -50,17 +50,17 @@ class Changes:
         self.path = _entries(started)
 
 
-def watch() -> None:
-    """Begins to note defaults; call before the function is imported, after `generators.watch`."""
-    generators.swap("setdefault", os._Environ, _setdefault_code())
+def begin() -> None:
+    """Begins to note defaults; call before the function is imported."""
+    watch.swap("setdefault", os._Environ, _setdefault_code())
 
 
 def _setdefault_code() -> CodeType:
     def setdefault(self, key, value):  # type: ignore[no-untyped-def]
-        from quickthaw.runtime.renewal import environment, generators
+        from quickthaw.runtime.renewal import environment, watch
 
         absent = key not in self
-        found = generators.originals["setdefault"](self, key, value)
+        found = watch.originals["setdefault"](self, key, value)
         environment.defaulted(self, key, absent)
         return found
 
@@ -79,7 +79,7 @@ def remember(started: Mapping[str, str]) -> Changes:
 
 
 def variables(entries: Iterable[str]) -> dict[str, str]:
-    """"K=V" entries as os.environ would take them: the first of a name counts, nameless ones do not."""
+    """ "K=V" entries as os.environ would take them: the first of a name counts, nameless ones do not."""
     found: dict[str, str] = {}
     for entry in entries:
         key, equals, value = entry.partition("=")

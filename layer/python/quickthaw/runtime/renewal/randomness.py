@@ -44,13 +44,16 @@ class Copies:
         self.add: list[Callable[[bytes, int, float], Any]] = []
         self.unreached: list[str] = []
         if "_ssl" in sys.modules:
-            self.add.append(lambda data, _size, entropy: sys.modules["_ssl"].RAND_add(data, entropy))
-        binding = getattr(getattr(sys.modules.get(_BINDING), "_openssl", None), "lib", None)
+            module: Any = sys.modules["_ssl"]
+            add = module.RAND_add
+            self.add.append(lambda data, _size, entropy: add(data, entropy))
+        binding: Any = sys.modules.get(_BINDING)
+        inside: Any = getattr(getattr(binding, "_openssl", None), "lib", None)
         for path in _libraries():
             if os.path.basename(path).startswith("libcrypto"):
                 self._take(path)
-            elif _BINDING.rpartition(".")[2] in path and hasattr(binding, "RAND_add"):
-                self.add.append(binding.RAND_add)
+            elif path == getattr(binding, "__file__", None) and hasattr(inside, "RAND_add"):
+                self.add.append(inside.RAND_add)
             elif _links(path):
                 self.unreached.append(path)
 
