@@ -1,4 +1,4 @@
-"""Warm-ups leave idle connections; they are closed before the freeze, and clients connect anew after the thaw."""
+"""Warm-ups leave idle connections: closed before the freeze, and clients connect anew after the thaw."""
 
 from __future__ import annotations
 
@@ -127,5 +127,3 @@ def test_a_connection_that_is_in_use_is_refused(function: Function, server: Serv
     port = server.server_address[1]
     with pytest.raises(CannotFreeze, match=f"127.0.0.1:{port}"):
         function.freeze({"url": server.url})
-
-

@@ -23,11 +23,16 @@ ENVIRONMENT = """
     def handler(event, context):
         names = [os.fsencode(name) for name in os.environ] + [b"VANISHED", b"DELETED"]
         return {
-            "environ": {os.fsencode(k).decode("latin-1"): os.fsencode(v).decode("latin-1") for k, v in os.environ.items()},
-            "c": {name.decode("latin-1"): value.decode("latin-1") for name in names if (value := LIBC.getenv(name)) is not None},
+            "environ": {os.fsencode(k).decode("latin-1"): os.fsencode(v).decode("latin-1") for k,
+                v in os.environ.items()},
+            "c": {
+                name.decode("latin-1"): value.decode("latin-1")
+                for name in names if (value := LIBC.getenv(name)) is not None
+            },
             "zone": time.strftime("%Z", time.localtime(0)),
             "path": sys.path,
-            "memory": context.memory_limit_in_mb, "stream": context.log_stream_name, "function": context.function_name,
+            "memory": context.memory_limit_in_mb, "stream": context.log_stream_name,
+            "function": context.function_name,
         }
 """
 
@@ -45,7 +50,8 @@ COPIES = """
     class Plain:
         def __init__(self): self.key = os.environ["AWS_SECRET_ACCESS_KEY"]
     PLAIN, NAMESPACE = Plain(), SimpleNamespace(key=os.environ["AWS_ACCESS_KEY_ID"])
-    LIST, TABLE = ["x", os.environ["AWS_ACCESS_KEY_ID"]], {"deep": [{"key": os.environ["AWS_SECRET_ACCESS_KEY"]}]}
+    LIST = ["x", os.environ["AWS_ACCESS_KEY_ID"]]
+    TABLE = {"deep": [{"key": os.environ["AWS_SECRET_ACCESS_KEY"]}]}
     def closure(secret=None):
         secret = os.environ["AWS_SECRET_ACCESS_KEY"]
         return lambda: secret
@@ -73,7 +79,8 @@ CLIENTS = """
     RESOURCE = boto3.resource("s3").meta.client
     CORE = botocore.session.get_session().create_client("s3")
     BY_HAND = boto3.client(
-        "s3", aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"], aws_session_token=os.environ["AWS_SESSION_TOKEN"],
+        "s3", aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"],
+        aws_session_token=os.environ["AWS_SESSION_TOKEN"],
         aws_secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"],
     )
     OWN = boto3.client("s3", aws_access_key_id="OWN", aws_secret_access_key="own")
@@ -86,13 +93,16 @@ CLIENTS = """
         request = AWSRequest("GET", "https://example.com/")
         SigV4QueryAuth(CREDENTIALS, "s3", os.environ["AWS_REGION"]).add_auth(request)
         fresh = boto3.Session(
-            aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"], aws_session_token=os.environ["AWS_SESSION_TOKEN"],
+            aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"],
+            aws_session_token=os.environ["AWS_SESSION_TOKEN"],
             aws_secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"], region_name=os.environ["AWS_REGION"],
         ).client("s3")
         return {
             "key": os.environ["AWS_ACCESS_KEY_ID"], "signed": request.url, "own": url(OWN),
-            "fresh": [client.meta.region_name for client in (fresh, SESSION.client("s3"), boto3.client("s3"))],
-            "urls": [url(c) for c in (CLIENT, OF_SESSION, RESOURCE, CORE, BY_HAND, SESSION.client("s3"), boto3.client("s3"))],
+            "fresh": [client.meta.region_name for client in (fresh, SESSION.client("s3"),
+                boto3.client("s3"))],
+            "urls": [url(c) for c in (CLIENT, OF_SESSION, RESOURCE, CORE, BY_HAND, SESSION.client("s3"),
+                boto3.client("s3"))],
             "method": CREDENTIALS.method, "frozen": CREDENTIALS.get_frozen_credentials().access_key,
             "kind": type(CREDENTIALS).__name__,
         }
@@ -104,7 +114,14 @@ def test_python_and_c_agree_on_the_new_environment(engine: str, function: Functi
     function.write(ENVIRONMENT)
     old = {"BOTH": "old", "VANISHED": "1", "DELETED": "1", "KEPT": "old", "EMPTY": "full"}
     function.freeze(environ={**old, "TZ": "UTC"}, layout="lz4")
-    new = {"BOTH": "new:newer", "DELETED": "2", "KEPT": "new", "EMPTY": "", "ODD": "\udcff\udc80", "EQUALS": "a=b"}
+    new = {
+        "BOTH": "new:newer",
+        "DELETED": "2",
+        "KEPT": "new",
+        "EMPTY": "",
+        "ODD": "\udcff\udc80",
+        "EQUALS": "a=b",
+    }
     new |= {"DEFAULT": "of environment", "TZ": "Asia/Tokyo", "PYTHONPATH": "/var/runtime:/opt/added"}
     answer, cold = (function.start(one, env=new, memory_mb=1024).answers[0] for one in (engine, "cold"))
     assert isinstance(answer, dict) and isinstance(cold, dict)
@@ -116,10 +133,16 @@ def test_python_and_c_agree_on_the_new_environment(engine: str, function: Functi
     }
     environ = answer["environ"]
     assert environ["BOTH"] == "/first:new:newer:/last"
-    assert (environ["SET"], environ["DEFAULT"], environ["OTHER_DEFAULT"]) == ("by import", "of environment", "of import")
+    assert (environ["SET"], environ["DEFAULT"], environ["OTHER_DEFAULT"]) == (
+        "by import",
+        "of environment",
+        "of import",
+    )
     assert environ["ODD"].encode("latin-1") == b"\xff\x80"
     assert answer["zone"] == cold["zone"] == "JST"
-    assert (answer["memory"], answer["function"]) == (cold["memory"], cold["function"]) == ("1024", "function")
+    assert (
+        (answer["memory"], answer["function"]) == (cold["memory"], cold["function"]) == ("1024", "function")
+    )
     assert answer["stream"] == environ["AWS_LAMBDA_LOG_STREAM_NAME"]
     assert environ["_X_AMZN_TRACE_ID"].startswith("Root=1-")
     assert "/opt/added" in answer["path"], "imports to come look there, too"
@@ -127,7 +150,9 @@ def test_python_and_c_agree_on_the_new_environment(engine: str, function: Functi
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_who_would_win_is_not_guessed(engine: str, function: Function) -> None:
-    function.write("import os\nos.environ['LEVEL'] = 'quiet'\ndef handler(event, context): return os.environ['LEVEL']")
+    function.write(
+        "import os\nos.environ['LEVEL'] = 'quiet'\ndef handler(event, context): return os.environ['LEVEL']"
+    )
     function.freeze(layout="lz4")
     assert function.thaw(engine) == "quiet"
     assert function.thaw(engine, env={"LEVEL": "quiet"}) == "quiet"
@@ -135,7 +160,9 @@ def test_who_would_win_is_not_guessed(engine: str, function: Function) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_the_import_copied_out_of_the_environment_is_the_new_value(engine: str, function: Function) -> None:
+def test_what_the_import_copied_out_of_the_environment_is_the_new_value(
+    engine: str, function: Function
+) -> None:
     function.write(COPIES)
     function.freeze({})
     answer = function.thaw(engine)

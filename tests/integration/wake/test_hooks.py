@@ -34,13 +34,15 @@ REGISTERED = """
     register_after_restore(with_arguments, 11, y=13, arg1="Lambda", arg2="SnapStart")
     register_before_snapshot(lambda: CALLS.append(["last before"]))
     register_after_restore(lambda: CALLS.append(["last after"]))
-    REGISTRIES = [len(snapshot_restore_py.get_before_snapshot()), len(snapshot_restore_py.get_after_restore())]
+    REGISTRIES = [len(snapshot_restore_py.get_before_snapshot()),
+        len(snapshot_restore_py.get_after_restore())]
 
     def handler(event, context):
         seen = list(CALLS)
         return {
             "calls": seen, "registered": REGISTRIES, "results": [decorated_before(), decorated_after()],
-            "left": [len(snapshot_restore_py.get_before_snapshot()), len(snapshot_restore_py.get_after_restore())],
+            "left": [len(snapshot_restore_py.get_before_snapshot()),
+                len(snapshot_restore_py.get_after_restore())],
         }
 """
 

@@ -24,24 +24,36 @@ USUAL = """
         OUT.write("written before the answer\\n")
         print("printed")
         root = logging.getLogger()
+        def name(thing): return type(thing).__module__ + "." + type(thing).__name__
         return {
-            "handlers": [type(one).__module__ + "." + type(one).__name__ for one in root.handlers], "level": root.level,
-            "stream": type(sys.stdout).__module__ + "." + type(sys.stdout).__name__, "same": OUT is sys.stdout,
+            "handlers": [name(one) for one in root.handlers], "level": root.level,
+            "stream": name(sys.stdout), "same": OUT is sys.stdout,
             "formatter": type(root.handlers[0].formatter).__name__ if root.handlers else None,
         }
 """
 
 OWN = {
-    "formatter of its own": (
-        "import logging\nlogging.getLogger().handlers[0].setFormatter(logging.Formatter('own %(message)s'))\n"
-        "logging.getLogger().setLevel('INFO')\n"
-    ),
-    "handler of its own": (
-        "import logging, sys\nroot = logging.getLogger()\nfor one in list(root.handlers): root.removeHandler(one)\n"
-        "one = logging.StreamHandler(sys.stdout)\none.setFormatter(logging.Formatter('own %(message)s'))\n"
-        "root.addHandler(one)\nroot.setLevel('INFO')\n"
-    ),
+    "formatter of its own": """
+        import logging
+        logging.getLogger().handlers[0].setFormatter(logging.Formatter("own %(message)s"))
+        logging.getLogger().setLevel("INFO")
+    """,
+    "handler of its own": """
+        import logging, sys
+        root = logging.getLogger()
+        for one in list(root.handlers): root.removeHandler(one)
+        one = logging.StreamHandler(sys.stdout)
+        one.setFormatter(logging.Formatter("own %(message)s"))
+        root.addHandler(one)
+        root.setLevel("INFO")
+    """,
 }
+
+COUNTED = """
+        def handler(event, context):
+            logging.info("hello")
+            return len(logging.getLogger().handlers)
+"""
 
 
 def said(run: EnvironmentRun, word: str) -> list[Any]:
@@ -76,10 +88,7 @@ def test_the_log_is_a_cold_starts(log_format: str, function: Function) -> None:
 @pytest.mark.parametrize("kind", OWN)
 @pytest.mark.parametrize("log_format", ["Text", "JSON"])
 def test_what_the_function_made_of_the_log_stays(kind: str, log_format: str, function: Function) -> None:
-    function.write("")
-    (function.task / "app.py").write_text(
-        OWN[kind] + "def handler(event, context):\n    logging.info('hello')\n    return len(logging.getLogger().handlers)\n"
-    )
+    function.write(OWN[kind] + COUNTED)
     function.freeze({}, layout="lz4")
     for engine in ("cold", *ENGINES):
         run = function.start(engine, log_format=log_format)

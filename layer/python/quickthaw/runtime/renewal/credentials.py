@@ -72,8 +72,8 @@ def renew(clients: Clients) -> None:
     region = _region(os.environ)
     if clients.regional and region != clients.region:
         raise Declined(
-            f"the snapshot has clients for {clients.region} ({', '.join(clients.regional)}), the function runs in"
-            f" {region}; freeze with --env AWS_REGION={region} --env AWS_DEFAULT_REGION={region}"
+            f"the snapshot has clients for {clients.region} ({', '.join(clients.regional)}), the function"
+            f" runs in {region}; freeze with --env AWS_REGION={region} --env AWS_DEFAULT_REGION={region}"
         )
     for thing in clients.refreshable:
         ends = os.environ.get(_EXPIRATION)
@@ -84,7 +84,7 @@ def renew(clients: Clients) -> None:
 
 
 def _moment(text: str) -> Any:
-    return sys.modules["botocore.credentials"]._parse_if_needed(text)  # type: ignore[attr-defined]
+    return sys.modules["botocore.credentials"]._parse_if_needed(text)
 
 
 def _region(environ: Mapping[str, str]) -> str | None:

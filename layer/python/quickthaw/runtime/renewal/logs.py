@@ -88,7 +88,7 @@ class StandIns:
 def prepare(environ: Mapping[str, str]) -> StandIns:
     """Puts them in place; call before the function is imported."""
     found = StandIns(environ)
-    sys.stdout, sys.stderr = found.streams  # type: ignore[assignment]
+    sys.stdout, sys.stderr = found.streams
     logging.Formatter.converter = time.gmtime
     found.handler.setFormatter(found.formatter)
     found.handler.addFilter(found.filter)
