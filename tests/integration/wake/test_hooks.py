@@ -113,6 +113,23 @@ def test_every_hook_runs_and_every_failure_is_reported(
     assert "app.py" in log, "with the place in the function's code"
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_hook_may_fail_with_any_words(engine: str, function: Function) -> None:
+    function.write(
+        """
+        from snapshot_restore_py import register_after_restore
+        @register_after_restore
+        def bad():
+            raise ValueError("no\\0\\ud800\\n\\"luck " + "x" * 300_000)
+        def handler(event, context):
+            return "served"
+        """
+    )
+    function.freeze(layout="lz4")
+    reason = function.reason(engine)
+    assert "hooks: ValueError: no??" in reason and len(reason) < 2200
+
+
 def test_a_before_snapshot_hook_that_fails_ends_the_checkpoint(function: Function) -> None:
     function.write(
         """

@@ -50,6 +50,7 @@ from quickthaw.runtime.renewal import (
 )
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_REASON_CHARACTERS = 2000  # of a reason; an environment variable can hold 128 KiB
 
 
 class State:
@@ -188,6 +189,8 @@ def _fail(context: dict[str, Any], step: str, failure: BaseException) -> NoRetur
 
         traceback.print_exc()
         error = f"{step}: {type(failure).__name__}: {failure}"
+    # It travels in an environment variable, and a hook's exception may say anything.
+    error = error.encode("utf-8", "replace").decode().replace("\0", "?")[:_REASON_CHARACTERS]
     if context["report"] == "woke":
         _write(names.WOKE_FD, {"woke": False, "error": error})
     else:
