@@ -28,7 +28,7 @@ PYTHONS := $(PYTHON) $(RUNTIMES:%=python%) $(wildcard $(RUNTIMES:%=$(HOME)/.pyen
 # Everything the layer is made of; what a build leaves behind in layer/native is not.
 LAYER_SOURCES := $(shell find layer -path layer/python -prune -o -path layer/native/build -prune -o \
 	-name __pycache__ -prune -o -type f -not -name '*.o' -print) \
-	$(foreach room,. snapshot runtime probe,$(wildcard layer/python/quickthaw/$(room)/*.py))
+	$(foreach room,. snapshot runtime runtime/renewal probe,$(wildcard layer/python/quickthaw/$(room)/*.py))
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore

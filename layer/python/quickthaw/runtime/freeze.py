@@ -25,6 +25,7 @@ from typing import Any
 
 from quickthaw import names
 from quickthaw.runtime import wake
+from quickthaw.runtime.renewal import connections, loops
 
 _NEEDED_AFTER = (
     "awslambdaric.lambda_config",
@@ -48,6 +49,7 @@ def main() -> None:
     sys.argv = ["awslambdaric", order["handler"]]
     for name in _NEEDED_AFTER:
         importlib.import_module(name)
+    stand_ins = wake.begin()
     try:
         begin = time.monotonic()
         handler = _import_handler(order["handler"])
@@ -57,13 +59,15 @@ def main() -> None:
             answer = _warm_up(handler, event, number)
             _tell({"stage": "warmed", "event": number, "seconds": time.monotonic() - begin, "answer": answer})
         hooks = _run_before_snapshot()
+        connections.close_idle()
+        loops.settle()
+        state = wake.remember(started, stand_ins)
     except BaseException as error:
         import traceback
 
         traceback.print_exc()
         _tell({"stage": "failed", "error": f"{type(error).__name__}: {error}"})
         sys.exit(1)
-    state = wake.remember(started)
     _settle()
     _tell(
         {
