@@ -27,6 +27,14 @@ def command(
             show_default=False,
         ),
     ] = None,
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch",
+            help="With --s3: upload the snapshot itself instead of a zip; the function fetches it at init. "
+            "Needs a snapshot of layout lz4.",
+        ),
+    ] = False,
     image_dir: Annotated[
         Path | None,
         typer.Option(help="Write opt/snapshot below this directory, for a Dockerfile.", show_default=False),
@@ -61,7 +69,7 @@ def command(
     layers, the layer version is deleted.
     """
     order = Order(
-        snapshot=snapshot, layer_name=layer_name, s3=s3, image_dir=image_dir, function=function,
+        snapshot=snapshot, layer_name=layer_name, s3=s3, fetch=fetch, image_dir=image_dir, function=function,
         beside=tuple(beside or ()), images=images, dry_run=dry_run, region=region,
     )  # fmt: skip
     with Stages() as stages:

@@ -81,8 +81,9 @@ class Connection:
 
     def __init__(self, store: Store, context: Any, deadline_s: float) -> None:
         self._deadline_s = deadline_s
+        # Bytes: a str would be encoded by the codec idna, which imports re and collections.
         family, kind, protocol, _, address = _socket.getaddrinfo(
-            store.host, store.port, 0, _socket.SOCK_STREAM
+            store.host.encode(), store.port, 0, _socket.SOCK_STREAM
         )[0]
         self._socket = _Socket(family, kind | _socket.SOCK_CLOEXEC, protocol)
         self._pending = b""
@@ -122,7 +123,9 @@ class Connection:
         if not version.startswith("HTTP/1.") or not rest[:3].isdecimal():
             raise ConnectionError(f"no HTTP: {first[:40]}")
         fields = (line.partition(":") for line in lines)
-        return Answer(version, int(rest[:3]), {name.strip().lower(): value.strip() for name, _, value in fields})
+        return Answer(
+            version, int(rest[:3]), {name.strip().lower(): value.strip() for name, _, value in fields}
+        )
 
     def read(self, view: memoryview) -> int:
         """Up to `len(view)` bytes of the body; 0 when the connection has ended.
