@@ -23,9 +23,9 @@ from quickthaw import names
 from quickthaw.snapshot import manifest
 
 Kind = Literal[
-    *("throttle", "fail", "cut", "in progress", "failed"),
-    *("denied", "expired", "other region", "replaced", "cut body", "stall", "kill"),
-]
+    "throttle", "fail", "cut", "in progress", "failed", "denied", "expired", "other region", "replaced",
+    "cut body", "stall", "kill",
+]  # fmt: skip
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER 0: the peer sees a reset
 
 

@@ -171,7 +171,7 @@ def test_lazily_mapped_pages_are_refused_with_the_remedy(small: Path, aws: Proxy
 def test_fetch_goes_with_s3_alone(packed: Path) -> None:
     for more in ({"layer_name": "x", "s3": "b/p"}, {"image_dir": Path("x")}, {"layer_name": "x"}):
         with pytest.raises(UsageError):
-            publish(Order(snapshot=packed, fetch=True, **more))  # type: ignore[arg-type]
+            publish(Order(snapshot=packed, fetch=True, **more))
 
 
 # --- thaws ------------------------------------------------------------------------------------------------

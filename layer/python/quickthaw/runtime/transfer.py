@@ -13,9 +13,9 @@ What S3 may answer, and what it means:
     412, another ETag   the object was replaced meanwhile: bytes of two objects must not be mixed
     anything else       will not become better: access denied, no such object, another region
 
-One thread's failure ends all.  Sizes and number of parts were measured on a
-local server that gives 60 to 100 MB/s to each connection and 100 MB/s to all:
-four connections fill it, and six lose nothing where one of them stalls.
+One thread's failure ends all.  Six connections: 28 MB from a local server that
+gives 60 MB/s to each and 100 MB/s to all took 0.55 s with one, 0.31 s with four
+and no less with more; at 60 of 400 MB/s, 0.15 s with four, 0.11 with six.
 
 Rejected: one connection (a function's share of the network is more than one
 connection's), whole objects per connection (the largest would come last), and
