@@ -352,6 +352,18 @@ def test_settings_that_lead_nowhere_are_a_cold_start(
     assert_cold(thaw(settings.pop(names.ENV_SNAPSHOT), **settings), reason)
 
 
+def test_what_the_native_engine_declines_is_thawed_by_criu_where_it_may(
+    uri: str, packed: Path, thaw: Thaw, client: Client
+) -> None:
+    data = bytearray((packed / PAGES["native"]).read_bytes())
+    data[-1] ^= 1
+    key = f"{uri.removeprefix('s3://snapshots/')}/{PAGES['native']}"
+    client("s3").put_object(Bucket="snapshots", Key=key, Body=bytes(data))
+    # Engine "criu" gives the sandbox with the capability; the variable then asks for both engines in it.
+    line = assert_thawed(thaw(uri, engine="criu", QUICKTHAW_ENGINE="auto"), "criu")
+    assert "of pages.lz4 is damaged" in line["reason"]
+
+
 def test_where_criu_is_not_permitted_nothing_is_fetched_for_it(uri: str, thaw: Thaw, aws: Proxy) -> None:
     run = thaw(uri, engine="native", QUICKTHAW_ENGINE="criu")
     (line,) = lines(run)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from quickthaw import names
 from quickthaw.errors import Declined
 from quickthaw.runtime import s3
+from quickthaw.runtime.connection import Connection, Peer
 
 from tests.conftest import ROOT, find_python
 from tests.unit.runtime.test_imports import BEFORE_CRIU, own
@@ -201,7 +204,28 @@ def test_a_bundle_that_cannot_be_read_is_a_reason(server: int) -> None:
     python = find_python("3.12") or find_python("3.11")
     assert python is not None
     said, _ = read(python, AWS_ENDPOINT_URL=f"https://localhost:{server}", AWS_CA_BUNDLE="/nonexistent")
-    assert said == "declined: cannot fetch s3://bucket/risk: no certificates: No such file or directory"
+    assert said == "declined: cannot fetch s3://bucket/risk: localhost: No such file or directory"
+
+
+def test_a_host_that_has_no_address_is_a_reason(each_python: Path) -> None:
+    said, _ = read(each_python, AWS_ENDPOINT_URL="http://nowhere.invalid:80")
+    assert said.startswith("declined: cannot fetch s3://bucket/risk: nowhere.invalid: ")
+
+
+def test_the_next_address_is_tried_where_one_does_not_answer(server: int, certificate: Path) -> None:
+    """localhost is ::1, too, where this server does not listen."""
+    environ = {**KEYS, "AWS_ENDPOINT_URL": f"https://localhost:{server}", "AWS_CA_BUNDLE": str(certificate)}
+    deadline_s = time.monotonic() + 10
+    peer = Peer(s3.Store("s3://bucket/a", environ), environ, deadline_s)
+    unheard = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", server, 0, 0))
+    heard = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server))
+    peer.addresses = [unheard, heard]
+    connection = Connection(peer, deadline_s)
+    assert connection.ask(peer.store.request("m", {})).status == 200
+    connection.close()
+    peer.addresses = [unheard]
+    with pytest.raises(OSError):
+        Connection(peer, deadline_s)
 
 
 def test_names_of_a_bucket_begin_as_the_restorer_expects(tmp_path: Path) -> None:

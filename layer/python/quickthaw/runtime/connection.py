@@ -11,6 +11,7 @@ itself, certificates and host names are OpenSSL's business here as there:
 from __future__ import annotations
 
 import _socket
+import _thread
 import time
 
 TYPE_CHECKING = False
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 STALLED_S = 2.0  # without a byte for so long, another connection is tried
 _HEAD = 32768  # bytes of status line and headers at most
+_NAME_TRIES = 3  # of a resolver that says "try again"
+_NAME_PAUSE_S = 0.1
 
 
 class _Socket(_socket.socket):
@@ -48,14 +51,26 @@ class Answer:
         self.length = int(said) if said.isdecimal() and "transfer-encoding" not in headers else None
 
 
-def trust(environ: Mapping[str, str]) -> Any:
-    """The TLS context: the system's certificates, or those of AWS_CA_BUNDLE.
+class Peer:
+    """Where connections go: found out once, for all of them.
 
-    Loading them takes 10 to 20 ms, so it is done once for all connections.
+    Attributes:
+        store: what is asked for there.
+        addresses: as getaddrinfo(3) orders them.
+        context: for TLS; None without.
 
     Raises:
-        OSError: AWS_CA_BUNDLE cannot be read.
+        OSError: the host has no address, or AWS_CA_BUNDLE cannot be read.
     """
+
+    def __init__(self, store: Store, environ: Mapping[str, str], deadline_s: float) -> None:
+        self.store = store
+        self.addresses = _resolve(store.host, store.port, deadline_s)
+        self.context = _trust(environ) if store.secure else None
+
+
+def _trust(environ: Mapping[str, str]) -> Any:
+    """The system's certificates, or those of AWS_CA_BUNDLE; loading them takes 10 to 20 ms."""
     import _ssl  # only where there is TLS
 
     context = _ssl._SSLContext(_ssl.PROTOCOL_TLS_CLIENT)
@@ -67,33 +82,65 @@ def trust(environ: Mapping[str, str]) -> Any:
     return context
 
 
+def _resolve(host: str, port: int, deadline_s: float) -> list[Any]:
+    """Addresses of a host.
+
+    In a thread, because getaddrinfo(3) knows no limit: the resolver's own is longer than Lambda's init.
+    """
+    found: list[Any] = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def ask() -> None:
+        for attempt in range(_NAME_TRIES):
+            try:
+                # Bytes: a str would be encoded by the codec idna, which imports re and collections.
+                found[:] = _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM)
+                break
+            except OSError as error:
+                found[:] = [error]
+                if error.errno != _socket.EAI_AGAIN or attempt + 1 == _NAME_TRIES:
+                    break
+                time.sleep(_NAME_PAUSE_S)
+        done.release()
+
+    _thread.start_new_thread(ask, ())
+    if not done.acquire(timeout=max(0.0, deadline_s - time.monotonic())):
+        raise TimeoutError(f"{host} has no address yet")
+    if isinstance(found[0], OSError):
+        raise found[0]
+    return found
+
+
 class Connection:
-    """Opens when it is made.
+    """Opens when it is made, to the first address that answers.
 
     Args:
-        store: where to.
-        context: from `trust`; unused without TLS.
+        peer: where to.
         deadline_s: CLOCK_MONOTONIC at which nothing is waited for any more.
 
     Raises:
         OSError: no connection; a certificate that does not fit is a ValueError too.
     """
 
-    def __init__(self, store: Store, context: Any, deadline_s: float) -> None:
+    def __init__(self, peer: Peer, deadline_s: float) -> None:
         self._deadline_s = deadline_s
-        # Bytes: a str would be encoded by the codec idna, which imports re and collections.
-        family, kind, protocol, _, address = _socket.getaddrinfo(
-            store.host.encode(), store.port, 0, _socket.SOCK_STREAM
-        )[0]
-        self._socket = _Socket(family, kind | _socket.SOCK_CLOEXEC, protocol)
         self._pending = b""
         self._tls: Any = None
+        for number, (family, kind, protocol, _, address) in enumerate(peer.addresses):
+            self._socket = _Socket(family, kind | _socket.SOCK_CLOEXEC, protocol)
+            try:
+                self._limit()
+                self._socket.connect(address)
+                break
+            except OSError:
+                self._socket.close()
+                if number + 1 == len(peer.addresses):
+                    raise
         try:
-            self._limit()
             self._socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-            self._socket.connect(address)
-            if store.secure:
-                self._tls = context._wrap_socket(self._socket, False, store.host)
+            if peer.context is not None:
+                self._tls = peer.context._wrap_socket(self._socket, False, peer.store.host)
                 self._limit()
                 self._tls.do_handshake()
         except BaseException:

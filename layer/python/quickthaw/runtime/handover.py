@@ -71,29 +71,34 @@ def start_restorer(
         raise Declined("the native restorer is not in this layer")
     size = int(packed["size"])
     pages = Fetched(_PACKED, size, nameless_file(size))
-    if len(pages.done) > _MOST_PARTS:
-        raise Declined(f"{remote.uri}: pages.lz4 is too large")
-    pipe = _start_fetcher(remote, pages)
+    opened = [pages.fd]
     try:
+        if len(pages.done) > _MOST_PARTS:
+            raise Declined(f"{remote.uri}: pages.lz4 is too large")
+        opened.append(_start_fetcher(remote, pages))
         data = remote.transfer.read(_PLAN, int(plan["size"]))
         if len(data) != plan["size"] or zlib.crc32(data) != plan["crc32"]:
             raise Declined(f"{remote.uri}/{_PLAN} is damaged: its checksum does not fit")
-        plan_fd = nameless_file(len(data))
-        posix.write(plan_fd, data)
-        for fd in (plan_fd, pages.fd, pipe):
+        opened.append(nameless_file(len(data)))
+        posix.write(opened[-1], data)
+        packed_fd, pipe, plan_fd = opened
+        values = (
+            *(plan_fd, packed_fd, pipe, pages.part),
+            *(int(started_s * 1e9), int(remote.deadline_s * 1e9), remote.transfer.bytes),
+        )
+        given = dict(environ) | {VARIABLE: ",".join(map(str, values))}
+        for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python ignores these; the next program does not
+            _signal.signal(number, _signal.SIG_DFL)
+        for fd in opened:
             posix.set_inheritable(fd, True)
-    except BaseException:
-        posix.close(pipe)  # the fetcher leaves
+        encoded = {_bytes(key): _bytes(value) for key, value in given.items()}
+        posix.execve(wrapper, [wrapper, *command], encoded)
+    except BaseException as error:
+        for fd in opened:  # with the pipe's end the fetcher leaves
+            posix.close(fd)
+        if isinstance(error, OSError):
+            raise Declined(f"cannot hand {remote.uri} over: {error.strerror}") from error
         raise
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python ignores these; the next program expects them
-        _signal.signal(number, _signal.SIG_DFL)
-    values = (
-        *(plan_fd, pages.fd, pipe, pages.part),
-        *(int(started_s * 1e9), int(remote.deadline_s * 1e9), remote.transfer.bytes),
-    )
-    given = dict(environ) | {VARIABLE: ",".join(map(str, values))}
-    encoded = {_bytes(key): _bytes(value) for key, value in given.items()}
-    posix.execve(wrapper, [wrapper, *command], encoded)
 
 
 def _bytes(value: str) -> bytes:
@@ -150,7 +155,7 @@ def _fetch(remote: Remote, pages: Fetched, write: int) -> None:
         except OSError:
             posix._exit(0)
 
-    transfer = Transfer(remote.store, remote.context, deadline_s=remote.deadline_s, told=tell)
+    transfer = Transfer(remote.peer, deadline_s=remote.deadline_s, told=tell)
     _thread.start_new_thread(_leave_with_reader, (write,))
     transfer.add(pages)
     transfer.start()

@@ -13,7 +13,7 @@ import zlib
 
 from quickthaw import names
 from quickthaw.errors import Declined
-from quickthaw.runtime import connection
+from quickthaw.runtime.connection import Peer
 from quickthaw.runtime.s3 import Store
 from quickthaw.runtime.transfer import Fetched, Transfer
 from quickthaw.snapshot.manifest import Manifest, parse
@@ -37,15 +37,15 @@ class Remote:
     """
 
     def __init__(self, uri: str, environ: Mapping[str, str], *, started_s: float, deadline_s: float) -> None:
-        self.store = Store(uri, environ)
-        self.uri = self.store.uri
+        store = Store(uri, environ)
+        self.uri = store.uri
         self.deadline_s = deadline_s
         self._started_s = started_s
         try:
-            self.context = connection.trust(environ) if self.store.secure else None
+            self.peer = Peer(store, environ, deadline_s)
         except OSError as error:
-            raise Declined(f"cannot fetch {uri}: no certificates: {error.strerror}") from error
-        self.transfer = Transfer(self.store, self.context, deadline_s=deadline_s)
+            raise Declined(f"cannot fetch {uri}: {store.host}: {error.strerror or error}") from error
+        self.transfer = Transfer(self.peer, deadline_s=deadline_s)
         self._directory: str | None = None
         self._files: dict[str, Fetched] = {}
 

@@ -34,10 +34,8 @@ from quickthaw.runtime.connection import Connection
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
 
-    from quickthaw.runtime.connection import Answer
-    from quickthaw.runtime.s3 import Store
+    from quickthaw.runtime.connection import Answer, Peer
 
 CONNECTIONS = 6
 PART_MOST = 8 << 20  # bytes; S3 is paid by the request
@@ -94,15 +92,14 @@ class Transfer:
         last_s: CLOCK_MONOTONIC when the last bytes came.
 
     Args:
-        context: from `connection.trust`.
+        peer: whom to ask.
         deadline_s: CLOCK_MONOTONIC at which the whole transfer is given up.
         told: called with object, part and bytes of that part, after each piece.
     """
 
     def __init__(
         self,
-        store: Store,
-        context: Any,
+        peer: Peer,
         *,
         deadline_s: float,
         told: Callable[[Fetched, int, int], None] = lambda _object, _part, _done: None,
@@ -110,8 +107,8 @@ class Transfer:
         self.bytes = 0
         self.failure: str | None = None
         self.last_s = time.monotonic()
-        self._store = store
-        self._context = context
+        self._peer = peer
+        self._store = peer.store
         self.deadline_s = deadline_s
         self._told = told
         self._lock = _thread.allocate_lock()
@@ -291,7 +288,7 @@ class Transfer:
 
     def _connect(self) -> Connection:
         try:
-            return Connection(self._store, self._context, self.deadline_s)
+            return Connection(self._peer, self.deadline_s)
         except ValueError as error:  # a certificate: OpenSSL's error is both, and no other try helps
             raise Declined(f"{self._store.host}: {_text(error)}") from error
 
