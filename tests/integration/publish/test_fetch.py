@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from quickthaw import names
 from quickthaw.emulator.run import EnvironmentRun, FunctionSpec, run_environment
 from quickthaw.errors import BadSnapshot, QuickthawError, ToolFailed, Unavailable, UsageError
 from quickthaw.publish.run import Order, publish
+from quickthaw.snapshot import manifest
 
 from tests.conftest import VICTIMS, Freezer
 from tests.integration.publish.conftest import Fault, Kind, Proxy
@@ -172,6 +174,70 @@ def test_fetch_goes_with_s3_alone(packed: Path) -> None:
     for more in ({"layer_name": "x", "s3": "b/p"}, {"image_dir": Path("x")}, {"layer_name": "x"}):
         with pytest.raises(UsageError):
             publish(Order(snapshot=packed, fetch=True, **more))
+
+
+def variables_of(client: Client) -> dict[str, str]:
+    found = client("lambda").get_function_configuration(FunctionName="risk")
+    return dict(found["Environment"]["Variables"])
+
+
+def match(client: Client, packed: Path) -> None:
+    """Makes the function one that the snapshot is of."""
+    version = manifest.read(str(packed)).body["python"]["version"].split(".")
+    client("lambda").update_function_configuration(
+        FunctionName="risk", Runtime=f"python{version[0]}.{version[1]}"
+    )
+
+
+def test_a_function_is_told_what_to_fetch_and_keeps_its_other_variables(
+    packed: Path, client: Client, function: str, aws: Proxy
+) -> None:
+    client("s3").create_bucket(Bucket="snapshots")
+    match(client, packed)
+    before = variables_of(client)
+    order = Order(snapshot=packed, s3="snapshots/risk", fetch=True, function=function)
+    dry = publish(replace(order, dry_run=True))
+    assert (dry.snapshot_uri, variables_of(client)) == (None, before)
+    assert client("s3").list_objects_v2(Bucket="snapshots")["KeyCount"] == 0
+    done = publish(order)
+    assert done.doubts == ()
+    assert variables_of(client) == {**before, names.ENV_SNAPSHOT: done.snapshot_uri}
+
+
+@pytest.mark.parametrize("kind", ["failed", "in progress"])
+def test_a_function_that_does_not_become_active_gets_its_variables_back(
+    kind: Kind, packed: Path, client: Client, function: str, aws: Proxy
+) -> None:
+    client("s3").create_bucket(Bucket="snapshots")
+    match(client, packed)
+    before = variables_of(client)
+    aws.requests.clear()
+    aws.faults.append(
+        Fault(
+            lambda request: (
+                request.startswith("GET")
+                and "/configuration" in request
+                and aws.count("PUT", "/configuration") > 0
+            ),
+            kind,
+            times=-1,
+        )
+    )
+    with pytest.raises(ToolFailed, match="active"):
+        publish(Order(snapshot=packed, s3="snapshots/risk", fetch=True, function=function, active_s=0.2))
+    aws.faults.clear()
+    assert variables_of(client) == before
+    assert client("s3").list_objects_v2(Bucket="snapshots")["KeyCount"] == 0
+
+
+def test_a_function_of_another_runtime_is_refused_before_anything_is_sent(
+    packed: Path, client: Client, function: str, aws: Proxy
+) -> None:
+    client("lambda").update_function_configuration(FunctionName=function, Runtime="python3.9")
+    aws.requests.clear()
+    with pytest.raises(UsageError, match="runs python3.9"):
+        publish(Order(snapshot=packed, s3="snapshots/risk", fetch=True, function=function))
+    assert aws.count("PUT") == aws.count("POST") == 0
 
 
 # --- thaws ------------------------------------------------------------------------------------------------

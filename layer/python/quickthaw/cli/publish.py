@@ -42,7 +42,9 @@ def command(
     function: Annotated[
         str | None,
         typer.Option(
-            help="Put the layer version on this function, and wait until it is active.", show_default=False
+            help="Put the layer version, or with --fetch QUICKTHAW_SNAPSHOT, on this function, and wait "
+            "until it is active.",
+            show_default=False,
         ),
     ] = None,
     beside: Annotated[
@@ -66,7 +68,7 @@ def command(
 
     A damaged snapshot is refused (exit code 4), one too large, too (2). Whatever
     fails later is taken back: the upload is aborted, the function gets its former
-    layers, the layer version is deleted.
+    layers or variables, what was sent is deleted.
     """
     order = Order(
         snapshot=snapshot, layer_name=layer_name, s3=s3, fetch=fetch, image_dir=image_dir, function=function,

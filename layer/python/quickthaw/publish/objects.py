@@ -57,12 +57,15 @@ def send(
     place: str,
     *,
     on_progress: Callable[[float], None] = lambda _: None,
-) -> None:
+) -> list[str]:
     """Sends every file that is not there yet, the manifest last.
 
     Args:
         place: key of the directory.
         on_progress: called with the share of bytes sent.
+
+    Returns:
+        Keys of what nobody had before; `take_back` deletes them.
 
     Raises:
         ToolFailed, Unavailable: S3 refused or could not be reached; what was sent is deleted, or the text
@@ -84,9 +87,10 @@ def send(
                 )
             except BaseException as error:
                 if not known:
-                    _take_back(client, bucket, sent, error)
+                    take_back(client, bucket, sent, error)
                 raise
         done += size
+    return [] if known else sent
 
 
 def _share(on_progress: Callable[[float], None], done: int, size: int, total: int) -> Callable[[float], None]:
@@ -105,7 +109,8 @@ def _size(client: S3Client, bucket: str, key: str) -> int | None:
             raise
 
 
-def _take_back(client: S3Client, bucket: str, keys: list[str], error: BaseException) -> None:
+def take_back(client: S3Client, bucket: str, keys: list[str], error: BaseException) -> None:
+    """Deletes objects, the manifest first; where that fails too, the error says what is left."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     left = []

@@ -37,7 +37,7 @@ class Order:
         s3: "BUCKET/PREFIX"; with `layer_name`, where its zip waits for Lambda.
         fetch: below `s3`, as objects that a function fetches at init, instead of a zip.
         image_dir: a directory for a Dockerfile's COPY; gets opt/snapshot.
-        function: gets the layer version.
+        function: gets the layer version, or the name of what it fetches.
         beside: directories that lie on the same function (its code, other layers), for the sizes.
         images: CRIU's images too.
         dry_run: verify, check and weigh only.
@@ -117,8 +117,11 @@ def _refuse_nonsense(order: Order) -> None:
             "a snapshot is fetched from S3 or lies in a layer",
             hint="Give --fetch with --s3 and without --layer-name.",
         )
-    if order.function is not None and order.layer_name is None:
-        raise UsageError("a function gets its snapshot from a layer", hint="Give --layer-name too.")
+    if order.function is not None and order.layer_name is None and not order.fetch:
+        raise UsageError(
+            "a function gets its snapshot from a layer, or fetches it",
+            hint="Give --layer-name too, or --s3 with --fetch.",
+        )
 
 
 def _load(beside: Sequence[Path], package: Package | None, zipped: int | None) -> limits.Load:
@@ -145,16 +148,38 @@ def _as_objects(order: Order, package: Package, on_progress: Progress) -> Publis
     objects.refuse_unfit(package)
     bucket, prefix = split(order.s3)
     place = "/".join(part for part in (prefix, objects.directory(package)) if part)
-    if not order.dry_run:
-        client = s3_client(order.region)
-        try:
-            objects.send(client, package, bucket, place, on_progress=lambda done: on_progress("upload", done))
-        finally:
-            client.close()
-    return Published(
-        id=package.id, dry_run=order.dry_run, load=_load(order.beside, None, None),
-        snapshot_uri=None if order.dry_run else f"{names.S3}{bucket}/{place}",
-    )  # fmt: skip
+    uri = f"{names.S3}{bucket}/{place}"
+    storage = s3_client(order.region)
+    functions = None if order.function is None else lambda_client(order.region)
+    try:
+        configuration = None
+        if functions is not None and order.function is not None:
+            configuration = attach.check(functions, order.function, package, None)
+        made = Published(
+            id=package.id, dry_run=order.dry_run, load=_load(order.beside, None, None),
+            snapshot_uri=None if order.dry_run else uri, function=order.function,
+            doubts=() if configuration is None else attach.doubts(configuration, fetches=True),
+        )  # fmt: skip
+        if order.dry_run:
+            return made
+        sent = objects.send(
+            storage, package, bucket, place, on_progress=lambda done: on_progress("upload", done)
+        )
+        if functions is not None and order.function is not None and configuration is not None:
+            on_progress(f"attach to {order.function}", None)
+            change = attach.variable_change(configuration, uri)
+            try:
+                attach.attach(functions, order.function, configuration, change, active_s=order.active_s)
+            except attach.StillAttached:
+                raise
+            except BaseException as error:
+                objects.take_back(storage, bucket, sent, error)
+                raise
+        return made
+    finally:
+        storage.close()
+        if functions is not None:
+            functions.close()
 
 
 def _as_object(
@@ -198,7 +223,7 @@ def _as_layer(
             configuration = attach.check(client, order.function, package, order.layer_name)
         made = Published(
             id=package.id, dry_run=order.dry_run, load=load, sha256=sha256, function=order.function,
-            doubts=() if configuration is None else attach.doubts(configuration),
+            doubts=() if configuration is None else attach.doubts(configuration, fetches=False),
         )  # fmt: skip
         if order.dry_run:
             return made
@@ -212,7 +237,8 @@ def _as_layer(
         if order.function is not None and configuration is not None:
             on_progress(f"attach to {order.function}", None)
             try:
-                attach.attach(client, order.function, configuration, arn, active_s=order.active_s)
+                change = attach.layer_change(configuration, arn)
+                attach.attach(client, order.function, configuration, change, active_s=order.active_s)
             except attach.StillAttached:
                 raise
             except BaseException as error:
