@@ -26,7 +26,7 @@ metrics = Metrics(namespace="Both", service="both")
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event, context):
     logger.info("asked")
-    return {"from": aws_lambda_powertools.__file__}
+    return {"from": aws_lambda_powertools.__path__[0]}
 """
 PACKAGES = ("aws_lambda_powertools", "jmespath", "typing_extensions.pyc")
 
@@ -59,7 +59,7 @@ def test_both_layers_are_found_and_a_thaw_counts_as_a_cold_start(
 
     for run, engine in ((start(None), "cold"), (start(snapshot), "native")):
         assert (run.engine, run.errors) == (engine, ()), run.reason
-        assert run.answers == ({"from": "/opt/python/aws_lambda_powertools/__init__.py"},) * 2
+        assert run.answers == ({"from": "/opt/python/aws_lambda_powertools"},) * 2
         lines: list[dict[str, Any]] = [json.loads(line) for line in run.log if line.startswith("{")]
         assert [line["cold_start"] for line in lines if line.get("message") == "asked"] == [True, False]
         assert [line["ColdStart"] for line in lines if "ColdStart" in line] == [[1.0]]
