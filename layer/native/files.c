@@ -92,7 +92,7 @@ static int open_fetched(uint64_t size)
 	struct sys_stat status;
 	long fd = look_at(SYS(fcntl, thaw.fetched.packed_fd, F_DUPFD_CLOEXEC, 3), "pages.lz4", &status);
 
-	if (!COUNT(TABLE_BLOCKS)) /* fill_end() would have nobody to look at what comes */
+	if (!COUNT(TABLE_BLOCKS)) /* nobody would look at what comes */
 		decline("the plan has no packed pages");
 	if ((uint64_t)status.size != size)
 		decline("pages.lz4 has %u bytes, not %u", (unsigned long)status.size, size);
