@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,13 @@ def command(
     layout: Annotated[
         str, typer.Option("--layout", help="Native engine's pages: auto, lz4, lazy, hot or none.")
     ] = "auto",
+    os_only: Annotated[
+        bool,
+        typer.Option(
+            "--os-only",
+            help="For provided.al2023: the function's directory holds awslambdaric, /var/runtime nothing.",
+        ),
+    ] = False,
     layer: Annotated[
         Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
     ] = None,
@@ -60,22 +68,28 @@ def command(
         raise UsageError(f"--compress {compress} is neither lz4 nor none")
     if block_size not in BLOCK_SIZES:
         raise UsageError(f"--block-size {block_size} is none of {', '.join(map(str, BLOCK_SIZES))}")
-    order = CheckpointOrder(
-        task=task,
-        handler=handler,
-        events=events(event or []),
-        out=out,
-        python=python,
-        runtime=runtime_site(python),
-        layer=built_layer(layer),
-        environ=variables(env or []),
-        level=level if compress == "lz4" else None,
-        block_size=block_size,
-        keep_uncompressed=keep_uncompressed,
-        layout=layout,
-    )
-    with Stages() as stages:
-        made = run.checkpoint(order, on_progress=stages.at)
+    if os_only and not (task / "awslambdaric").is_dir():
+        raise UsageError(
+            f"{task} holds no awslambdaric, and an OS-only runtime has none",
+            hint="pip install --target TASK awslambdaric, for the function's Python version.",
+        )
+    with tempfile.TemporaryDirectory(prefix="quickthaw-nothing-") as nothing:
+        order = CheckpointOrder(
+            task=task,
+            handler=handler,
+            events=events(event or []),
+            out=out,
+            python=python,
+            runtime=Path(nothing) if os_only else runtime_site(python),
+            layer=built_layer(layer),
+            environ=variables(env or []),
+            level=level if compress == "lz4" else None,
+            block_size=block_size,
+            keep_uncompressed=keep_uncompressed,
+            layout=layout,
+        )
+        with Stages() as stages:
+            made = run.checkpoint(order, on_progress=stages.at)
     if as_json:
         print(json.dumps(render.checkpointed_as_json(made), indent=1))
     else:

@@ -27,6 +27,14 @@ def command(
             show_default=False,
         ),
     ] = None,
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch",
+            help="With --s3: upload the snapshot itself instead of a zip; the function fetches it at init. "
+            "Needs a snapshot of layout lz4.",
+        ),
+    ] = False,
     image_dir: Annotated[
         Path | None,
         typer.Option(help="Write opt/snapshot below this directory, for a Dockerfile.", show_default=False),
@@ -34,7 +42,9 @@ def command(
     function: Annotated[
         str | None,
         typer.Option(
-            help="Put the layer version on this function, and wait until it is active.", show_default=False
+            help="Put the layer version, or with --fetch QUICKTHAW_SNAPSHOT, on this function, and wait "
+            "until it is active.",
+            show_default=False,
         ),
     ] = None,
     beside: Annotated[
@@ -58,10 +68,10 @@ def command(
 
     A damaged snapshot is refused (exit code 4), one too large, too (2). Whatever
     fails later is taken back: the upload is aborted, the function gets its former
-    layers, the layer version is deleted.
+    layers or variables, what was sent is deleted.
     """
     order = Order(
-        snapshot=snapshot, layer_name=layer_name, s3=s3, image_dir=image_dir, function=function,
+        snapshot=snapshot, layer_name=layer_name, s3=s3, fetch=fetch, image_dir=image_dir, function=function,
         beside=tuple(beside or ()), images=images, dry_run=dry_run, region=region,
     )  # fmt: skip
     with Stages() as stages:

@@ -31,6 +31,9 @@ from quickthaw.errors import Declined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from quickthaw.runtime.decode import FrameDecoder
     from quickthaw.snapshot.manifest import Manifest
 
 GROWING_CRIU = ("4.1.1", "4.2.1", "4.3")  # versions whose restorer was seen to retry at end of file
@@ -50,12 +53,20 @@ class Feed:
     stream = False  # whether CRIU is told --stream
     gentle = False  # whether SIGIO must not kill us (leases)
 
-    def __init__(self, manifest: Manifest, snapshot: str, work: str, liblz4: str) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        snapshot: str,
+        work: str,
+        liblz4: str,
+        arrived: Callable[[str, int, int], None] | None = None,
+    ) -> None:
         self.manifest = manifest
         self.snapshot = snapshot
         self.work = work
         self.images = f"{work}/images"
         self.liblz4 = liblz4
+        self._arrived = arrived
         self.bytes_read = 0
         self.decompress_s = 0.0
         self.wait_s: float | None = None
@@ -97,7 +108,7 @@ class Feed:
 
         begin = time.monotonic()
         for number, fd in self._targets.items():
-            decoder = decode.FrameDecoder(self.liblz4, self.stored(number))
+            decoder = self.decoder(number)
             one = bytearray(decoder.index.block_size)
             view = memoryview(one)
             for _, size in decoder.blocks(lambda one=one: one):  # type: ignore[misc]
@@ -105,6 +116,15 @@ class Feed:
             self.bytes_read += decoder.bytes_read
             decoder.close()
         self.decompress_s = time.monotonic() - begin
+
+    def decoder(self, number: str) -> FrameDecoder:
+        """Decodes a page file, which may still be arriving."""
+        from quickthaw.runtime import decode  # as above
+
+        path, arrived = self.stored(number), self._arrived
+        if arrived is None:
+            return decode.FrameDecoder(self.liblz4, path)
+        return decode.FrameDecoder(self.liblz4, path, lambda start, end: arrived(path, start, end))
 
     def stored(self, number: str) -> str:
         """Path of a compressed page file.

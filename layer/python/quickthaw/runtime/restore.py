@@ -33,6 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from quickthaw.runtime.remote import Remote
     from quickthaw.snapshot.manifest import Manifest
 
 _SPARE_FD = 600  # first descriptor number in CRIU for inherited pipes; CRIU's own are above 1000 or below 50
@@ -51,6 +52,7 @@ class Restoration:
         declined: str | None,
         started_s: float,
         deadline_s: float,
+        remote: Remote | None = None,
     ) -> None:
         """What to restore.
 
@@ -62,6 +64,7 @@ class Restoration:
             declined: why the native engine did not thaw, for the log.
             started_s: CLOCK_MONOTONIC when the bootstrap began.
             deadline_s: CLOCK_MONOTONIC at which the thaw is given up.
+            remote: what fills `snapshot` while it is restored, if it comes from S3.
         """
         self.manifest = manifest
         self.snapshot = snapshot
@@ -75,7 +78,10 @@ class Restoration:
         self._made = False
         self.criu = environ.get(names.ENV_CRIU) or names.CRIU_PATH
         liblz4 = names.LIBLZ4_PATH
-        self.feed = modes.MODES[mode](manifest, snapshot, self.work, liblz4)
+        self.remote = remote
+        self.feed = modes.MODES[mode](
+            manifest, snapshot, self.work, liblz4, None if remote is None else remote.arrived
+        )
         self._criu_pid = 0
         self._criu_done = False
         self._events_r, self._events_w = posix.pipe2(posix.O_CLOEXEC)
@@ -122,6 +128,7 @@ class Restoration:
                 "decompress_s": self.feed.decompress_s,
                 "wait_s": self.feed.wait_s,
                 "restore_s": restored_s - spawned_s,
+                **({} if self.remote is None else self.remote.timings()),
             }
         )
         self._wait_for({"woke"})
