@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from rich.console import Console
 from quickthaw import names
 from quickthaw.checkpoint import render, run
 from quickthaw.checkpoint.order import CheckpointOrder
-from quickthaw.cli.options import built_layer, events, variables
+from quickthaw.cli.options import Secret, Secrets, built_layer, events, secrets, variables
 from quickthaw.cli.progress import Stages
 from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import UsageError
@@ -49,17 +50,24 @@ def command(
     layer: Annotated[
         Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
     ] = None,
+    secret: Secret = None,
+    secrets_file: Secrets = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Start a function as Lambda would, warm it up, freeze it and write its snapshot.
 
     What cannot be frozen is refused before anything is written (exit code 3); an
     old snapshot stays until the new one is complete. Needs root.
+
+    The function sees nothing of this environment. What is in its memory all the same
+    (values of variables that look secret, keys of AWS, your patterns) is named, and
+    `publish` refuses it.
     """
     if compress not in ("lz4", "none"):
         raise UsageError(f"--compress {compress} is neither lz4 nor none")
     if block_size not in BLOCK_SIZES:
         raise UsageError(f"--block-size {block_size} is none of {', '.join(map(str, BLOCK_SIZES))}")
+    given = variables(env or [])
     order = CheckpointOrder(
         task=task,
         handler=handler,
@@ -68,11 +76,12 @@ def command(
         python=python,
         runtime=runtime_site(python),
         layer=built_layer(layer),
-        environ=variables(env or []),
+        environ=given,
         level=level if compress == "lz4" else None,
         block_size=block_size,
         keep_uncompressed=keep_uncompressed,
         layout=layout,
+        wanted=secrets({**os.environ, **given}, secret, secrets_file),
     )
     with Stages() as stages:
         made = run.checkpoint(order, on_progress=stages.at)
