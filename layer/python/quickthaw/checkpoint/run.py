@@ -52,6 +52,7 @@ class Checkpointed:
         mapped: how many files are mapped.
         native: the native engine's part.
         output: what the function printed on its way to the freeze point.
+        allowed: what was given up, because --allow says so.
         secrets: what was found in it that `publish` will refuse; None where nobody looked.
     """
 
@@ -66,6 +67,7 @@ class Checkpointed:
     mapped: int
     native: native.NativeLayout
     output: str
+    allowed: tuple[str, ...]
     secrets: tuple[Leak, ...] | None
 
 
@@ -111,7 +113,9 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
             wiped_on_fork=frozen.wiped_on_fork,
         )
         if planned.layout is None:
-            refuse.enforce(frozen.native_only, why=f" for the criu engine alone ({planned.reason})")
+            refuse.enforce(
+                frozen.native_only, allow=order.allow, why=f" for the criu engine alone ({planned.reason})"
+            )
         begin = time.monotonic()
         packed = pack.pack(
             images,
@@ -144,6 +148,7 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         mapped=len(frozen.mapped),
         native=planned,
         output=frozen.output,
+        allowed=tuple(one.what for one in frozen.allowed),
         secrets=leaks,
     )
 
@@ -184,7 +189,13 @@ def _body(
             "hooks": frozen.hooks,
             "cold_init_s": round(cold_init_s, 6),
         },
-        "process": {"pid": frozen.pid, "processes": 1, "threads": frozen.threads, "pipes": frozen.pipes},
+        "process": {
+            "pid": frozen.pid,
+            "processes": 1,
+            "threads": frozen.threads,
+            "pipes": frozen.pipes,
+            "allowed": [f"{one.kind}: {one.what}" for one in frozen.allowed],
+        },
         "mapped": frozen.mapped,
         "sources": frozen.sources,
         "pages": {number: pages.as_json() for number, pages in packed.items()},

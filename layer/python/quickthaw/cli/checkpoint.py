@@ -13,6 +13,7 @@ from rich.console import Console
 
 from quickthaw import names
 from quickthaw.checkpoint import render, run
+from quickthaw.checkpoint.kinds import KINDS, allowed
 from quickthaw.checkpoint.order import CheckpointOrder
 from quickthaw.cli.options import Secret, Secrets, built_layer, events, secrets, variables
 from quickthaw.cli.progress import Stages
@@ -50,6 +51,17 @@ def command(
     layer: Annotated[
         Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
     ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            metavar="KIND[,KIND]",
+            help="Give up what cannot be frozen, for the snapshot, and take that upon yourself: "
+            + "; ".join(f"{kind.name} ({kind.instead})" for kind in KINDS.values() if kind.instead)
+            + ".",
+            show_default=False,
+        ),
+    ] = None,
     secret: Secret = None,
     secrets_file: Secrets = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
@@ -81,6 +93,7 @@ def command(
         block_size=block_size,
         keep_uncompressed=keep_uncompressed,
         layout=layout,
+        allow=allowed(allow or []),
         wanted=secrets({**os.environ, **given}, secret, secrets_file),
     )
     with Stages() as stages:
