@@ -40,13 +40,13 @@ KINDS: Final = {
         Kind(
             name="connections",
             what="connected sockets",
-            instead="an unconnected socket takes its place: the next use fails (ENOTCONN), as if the line "
-            "had been cut, and its owner must connect again",
+            instead="after a thaw it is a connection that the other side has closed (what is no stream: an "
+            "unconnected socket), and its owner must make a new one",
         ),
         Kind(
             name="listeners",
             what="listening and bound sockets",
-            instead="an unbound socket takes its place: nobody listens any more",
+            instead="a socket that nobody can reach takes its place, and accept() fails",
         ),
         Kind(
             name="children",

@@ -22,6 +22,7 @@ REMAIN: Final = frozenset(
 )  # kinds of which nothing is taken away: they are not there after a thaw
 _COLLECTED_S: Final = 5.0  # seconds in which a killed process is gone; milliseconds are usual
 _SOCKETS: Final = {"connections", "listeners"}
+_UNIX_TYPES: Final = {int(socket.SOCK_STREAM), int(socket.SOCK_DGRAM), int(socket.SOCK_SEQPACKET)}
 _NULL: Final = {"pipes", "devices"}
 
 
@@ -36,12 +37,16 @@ def give_up(found: Iterable[Refusal], pid: int, ask: Callable[[dict[str, Any]], 
     Raises:
         FunctionFailed: the function could not do it.
     """
-    given_up: dict[str, Any] = {"sockets": [], "null": [], "silent": []}
+    given_up: dict[str, Any] = {"streams": [], "sockets": [], "null": [], "silent": []}
     ended: list[int] = []
     for one in found:
         number = one.key[1] if one.key else -1
         if one.kind in _SOCKETS:
-            given_up["sockets"].append([number, *_stand_in(pid, number)])
+            kind = sockets.kind_of(pid, number)
+            if one.kind == "connections" and kind == socket.SOCK_STREAM:
+                given_up["streams"].append(number)
+            else:
+                given_up["sockets"].append([number, kind if kind in _UNIX_TYPES else int(socket.SOCK_DGRAM)])
         elif one.kind in _NULL or (one.kind == "ipc" and one.key):
             given_up["null"].append(number)
         elif one.kind == "watches":
@@ -69,11 +74,3 @@ def _end(pid: int) -> None:
         select.select([process], [], [], _COLLECTED_S)
     finally:
         os.close(process)
-
-
-def _stand_in(pid: int, fd: int) -> tuple[int, int]:
-    """Family and type of an unconnected socket that both engines can make again."""
-    family, kind = sockets.family_and_type(pid, fd)
-    if family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
-        family = int(socket.AF_UNIX)
-    return family, kind if kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET) else int(socket.SOCK_DGRAM)
