@@ -41,7 +41,7 @@ KINDS: Final = {
             name="connections",
             what="connected sockets",
             instead="after a thaw it is a connection that the other side has closed (what is no stream: an "
-            "unconnected socket), and its owner must make a new one",
+            "unconnected socket), and its owner must open another",
         ),
         Kind(
             name="listeners",
