@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +239,34 @@ def test_an_unknown_kind_is_answered_with_the_known_ones() -> None:
     assert "there is no such kind" in str(caught.value)
     assert "connections, listeners, children" in caught.value.hint
     assert allowed(["connections, pipes", "children"]) == {"connections", "pipes", "children"}
+
+
+def test_an_open_file_of_tmp_is_no_trap_for_the_criu_engine(
+    freeze: Freezer, python: Path, layer: Path, tmp_path: Path
+) -> None:
+    task = write(
+        tmp_path, "f = open('/tmp/notes', 'w+'); f.write('kept'); f.flush()", "[f.seek(0), f.read()]"
+    )
+    with pytest.raises(CannotFreeze, match="--allow tmp: "):
+        freeze(task, tmp_path / "snapshot", events=[], layout="none")
+    out = freeze(task, tmp_path / "snapshot", events=[], layout="none", allow=allowed(["tmp"]))
+    assert len(manifest.read(str(out)).body["process"]["allowed"]) == 1
+    spec = FunctionSpec(task=task, handler="app.handler", python=python, layer=layer, snapshot=out)
+    run = run_environment(spec, [b"{}"])
+    assert (run.engine, run.errors) == ("cold", ()), run.log
+    assert run.answers[0] == [0, "kept"]
+
+
+def test_the_command_line_says_what_was_given_up(layer: Path, needs_root: None, tmp_path: Path) -> None:
+    task = write(tmp_path, GIVEN_UP["a TCP connection"][1], "None")
+    command = [
+        sys.executable, "-c", "from quickthaw.cli.app import main; main()", "checkpoint", "--task", str(task),
+        "--handler", "app.handler", "--layer", str(layer), "--out", str(tmp_path / "snapshot"), "--json",
+        "--allow",
+    ]  # fmt: skip
+    done = subprocess.run([*command, "connections,listeners"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout)["allowed"]
+    assert "listening" in first and "connected" in second
+    done = subprocess.run([*command, "kernel-objects"], capture_output=True, text=True)
+    assert done.returncode == 2 and "cannot be allowed" in done.stderr

@@ -140,6 +140,20 @@ def test_a_pattern_of_the_user_is_looked_for(small: Path, tmp_path: Path) -> Non
     assert "imported: in" in done.stderr and "absent" not in done.stderr
 
 
+def test_what_every_build_machine_has_in_its_environment_is_no_hit(small: Path) -> None:
+    done = quickthaw(
+        "verify", small, "--json",
+        LANG="en_US.UTF-8", TERM="xterm-256color", USER="root", LOGNAME="root", SHELL="/bin/bash", PWD="/usr/lib",
+        TZ=":UTC", AWS_DEFAULT_REGION="us-east-1", GITHUB_ACTIONS="true", GITHUB_SHA=os.urandom(20).hex(),
+        SSH_AUTH_SOCK="/tmp/ssh-x/agent.1", XDG_SESSION_TYPE="wayland", TOKENIZERS_PARALLELISM="false",
+        GITHUB_TOKEN="ghs_" + os.urandom(18).hex(), DB_PASSWORD=os.urandom(9).hex(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert any(
+        one["what"].startswith("secrets: 2 values of the environment") for one in json.loads(done.stdout)
+    )
+
+
 def test_a_damaged_snapshot_is_called_damaged_first(leaky: Path, tmp_path: Path) -> None:
     subprocess.run(["cp", "-a", str(leaky), str(tmp_path / "snapshot")], check=True)
     with (tmp_path / "snapshot" / "native" / "plan").open("r+b") as file:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from quickthaw.secrets.leak import Leak, Stream
 from quickthaw.secrets.search import OVERLAP, search
@@ -72,6 +72,7 @@ def test_a_value_over_a_pages_edge_is_found(before: int) -> None:
     assert found([(0x7000, page), (0x9000, rest)], of(PASSWORD)) == {}, "those pages do not adjoin"
 
 
+@settings(deadline=None, max_examples=50)  # a busy machine is no defect
 @given(at=st.integers(0, 6 * OVERLAP), cuts=st.lists(st.integers(1, 6 * OVERLAP), max_size=6))
 def test_a_value_is_found_once_wherever_it_lies_and_however_memory_is_cut(at: int, cuts: list[int]) -> None:
     whole = bytes(at) + PASSWORD.encode() + bytes(6 * OVERLAP - at)
@@ -137,9 +138,9 @@ def test_many_values_cost_no_more_than_few() -> None:
     )
     took = []
     for what in (few, many, few, many):
-        begin = time.perf_counter()
+        begin = time.process_time()
         assert found([(0, data)], what) == {}
-        took.append(time.perf_counter() - begin)
+        took.append(time.process_time() - begin)
     assert min(took[1::2]) < 4 * min(took[::2])
 
 
