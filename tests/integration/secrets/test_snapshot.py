@@ -143,7 +143,7 @@ def test_a_pattern_of_the_user_is_looked_for(small: Path, tmp_path: Path) -> Non
 def test_what_every_build_machine_has_in_its_environment_is_no_hit(small: Path) -> None:
     done = quickthaw(
         "verify", small, "--json",
-        LANG="en_US.UTF-8", TERM="xterm-256color", USER="root", LOGNAME="root", SHELL="/bin/bash", PWD="/usr/lib",
+        LANG="en_US.UTF-8", TERM="xterm-256color", USER="root", LOGNAME="root", SHELL="/bin/bash",
         TZ=":UTC", AWS_DEFAULT_REGION="us-east-1", GITHUB_ACTIONS="true", GITHUB_SHA=os.urandom(20).hex(),
         SSH_AUTH_SOCK="/tmp/ssh-x/agent.1", XDG_SESSION_TYPE="wayland", TOKENIZERS_PARALLELISM="false",
         GITHUB_TOKEN="ghs_" + os.urandom(18).hex(), DB_PASSWORD=os.urandom(9).hex(),
