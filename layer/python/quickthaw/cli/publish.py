@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from quickthaw.cli.options import AllowSecret, Secret, Secrets, secrets
 from quickthaw.cli.progress import Stages
 from quickthaw.publish import render
 from quickthaw.publish.run import Order, publish
@@ -62,17 +64,22 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Verify, check sizes and the function; change nothing.")
     ] = False,
+    secret: Secret = None,
+    secrets_file: Secrets = None,
+    allow_secret: AllowSecret = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Verify a snapshot, check its size against Lambda's limits, and publish it.
 
-    A damaged snapshot is refused (exit code 4), one too large, too (2). Whatever
+    A damaged snapshot is refused (exit code 4), one that holds a secret as `verify`
+    looks for it, too (9), and one too large (2). Whatever
     fails later is taken back: the upload is aborted, the function gets its former
     layers or variables, what was sent is deleted.
     """
     order = Order(
         snapshot=snapshot, layer_name=layer_name, s3=s3, fetch=fetch, image_dir=image_dir, function=function,
         beside=tuple(beside or ()), images=images, dry_run=dry_run, region=region,
+        wanted=secrets(os.environ, secret, secrets_file), allow_secrets=tuple(allow_secret or ()),
     )  # fmt: skip
     with Stages() as stages:
         done = publish(order, stages.at)

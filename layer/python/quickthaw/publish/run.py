@@ -20,6 +20,7 @@ from quickthaw.publish import attach, limits, objects
 from quickthaw.publish.aws import explained, lambda_client, s3_client
 from quickthaw.publish.package import Package, choose, copy_files, write_zip
 from quickthaw.publish.upload import split, upload
+from quickthaw.secrets.wanted import AWS, Wanted
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -41,6 +42,8 @@ class Order:
         beside: directories that lie on the same function (its code, other layers), for the sizes.
         images: CRIU's images too.
         dry_run: verify, check and weigh only.
+        wanted: secrets that stand against it; the shapes of AWS's keys at the least.
+        allow_secrets: names of those that may be in it.
     """
 
     snapshot: Path
@@ -53,6 +56,8 @@ class Order:
     images: bool = False
     dry_run: bool = False
     region: str | None = None
+    wanted: Wanted = Wanted(patterns=AWS)
+    allow_secrets: tuple[str, ...] = ()
     active_s: float = attach.ACTIVE_S
 
 
@@ -86,11 +91,18 @@ def publish(order: Order, on_progress: Progress = lambda _stage, _done: None) ->
     Raises:
         UsageError: the order contradicts itself, or Lambda's limits.
         BadSnapshot: the snapshot is damaged.
+        SecretFound: it holds a secret.
         ToolFailed, Unavailable: AWS refused, or cannot be reached; what is left behind is in the text.
     """
     _refuse_nonsense(order)
     on_progress("verify", None)
-    package = choose(order.snapshot, images=order.images)
+    package = choose(
+        order.snapshot,
+        images=order.images,
+        wanted=order.wanted,
+        allow=order.allow_secrets,
+        on_progress=lambda done: on_progress("look for secrets", done),
+    )
     if order.image_dir is not None:
         return _into_directory(order, package)
     if order.fetch:
