@@ -16,6 +16,7 @@ ENV_WATCHDOG = "QUICKTHAW_WATCHDOG"  # seconds a thaw may take before it is give
 
 ENV_HANDLER = "_HANDLER"  # Lambda's own: module.function
 ENV_TASK_ROOT = "LAMBDA_TASK_ROOT"  # Lambda's own: the function's directory
+ENV_RUNTIME_API = "AWS_LAMBDA_RUNTIME_API"  # Lambda's own: host:port of the Runtime API
 ENV_TELEMETRY = "_LAMBDA_TELEMETRY_LOG_FD"  # Lambda's own: descriptor for framed log records
 
 ENGINES = ("auto", "native", "criu", "off")
@@ -33,6 +34,7 @@ LANG_PATH = "/var/lang"  # the interpreter's prefix
 SNAPSHOT_PATH = "/opt/snapshot"
 CRIU_PATH = "/opt/criu/criu"
 LIBLZ4_PATH = "/opt/lib/liblz4.so.1"
+RUNTIME_API = "127.0.0.1:9001"  # its value in every environment of Lambda and of AWS's emulator
 BOOT_PATH = "/opt/python/quickthaw/runtime/boot.py"
 BOOTSTRAP_PATH = "/opt/bin/bootstrap"
 S3 = "s3://"  # begins the name of a snapshot that lies in a bucket

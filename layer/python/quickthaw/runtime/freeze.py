@@ -9,8 +9,8 @@ checkpoint may ask something there (a line that begins with "?"): who holds
 what cannot be frozen, and to give up what the user allowed.
 
 What is imported before the freeze costs nothing after it, so the runtime
-client's pure modules are imported here.  Its native part is not: it reads
-AWS_LAMBDA_RUNTIME_API once, when it is loaded (2 to 6 ms, paid in the wake).
+client's modules are imported here, as far as they do not read the environment
+when they are imported (`renewal.client` has the rest).
 """
 
 from __future__ import annotations

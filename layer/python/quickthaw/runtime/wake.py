@@ -17,8 +17,8 @@ identity      thread ids, time zone
 libraries     Powertools' cold-start flags
 hooks         the function's own after-restore hooks, in order, all of them
 
-Then the runtime client is imported, takes over the stand-ins of its logging
-(`renewal.logs`), and runs.
+Then what is left of the runtime client is loaded (`renewal.client`), takes over
+the stand-ins of its logging (`renewal.logs`), and runs.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from quickthaw import names
 from quickthaw.errors import Declined
 from quickthaw.runtime import report
 from quickthaw.runtime.renewal import (
+    client,
     clock,
     copies,
     credentials,
@@ -63,6 +64,7 @@ class State:
         clients: botocore's.
         generators: those that nobody seeded.
         openssl: the copies of it.
+        client: of the Runtime API.
         clock: the clocks at the freeze.
     """
 
@@ -73,6 +75,7 @@ class State:
         self.copies = copies.remember(started)
         self.clients = credentials.remember(started)
         self.openssl = randomness.remember()
+        self.client = client.prepare()
         self.clock = clock.Clock()
 
 
@@ -119,9 +122,7 @@ def up(context: dict[str, Any], state: State, handler: str) -> None:
             now = kernel_s()
             steps[name], last = now - last, now
         name = "runtime"
-        from awslambdaric import __main__ as runtime  # loads the native client, which reads the address now
-        from awslambdaric import bootstrap
-
+        runtime, bootstrap = client.renew(state.client)
         logs.hand_over(state.stand_ins, bootstrap)
         now = kernel_s()
         steps["runtime"] = now - last
