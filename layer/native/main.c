@@ -77,6 +77,7 @@ static void run(void)
 {
 	catch_crashes();
 	check();
+	attempt_begin();
 	map();
 	thaw.step = "while filling memory";
 	fill();

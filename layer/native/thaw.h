@@ -55,6 +55,7 @@ struct options { /* QUICKTHAW_NATIVE=word,word: switches for learn and for tests
 };
 
 #define TRY_VARIABLE "QUICKTHAW_TRY"
+#define WATCHDOG_NS 5000000000UL /* half of Lambda's init limit: the other is left for the cold start */
 
 /* No pointer in here leads to argv or the environment but through the copies in the vault. */
 struct thaw {
@@ -63,6 +64,8 @@ struct thaw {
 	char **environ;
 	int telemetry_fd;      /* _LAMBDA_TELEMETRY_LOG_FD; -1: none */
 	uint32_t tries;        /* how often start_again() has been used */
+	uint32_t attempts;     /* files of attempt_begin() that the wake has to remove */
+	uint64_t watchdog_ns;  /* QUICKTHAW_WATCHDOG, else WATCHDOG_NS */
 	char **arguments;      /* our own argv */
 	const char *alone;     /* why the fallback is the original command: it is logged here; NULL: it is not */
 	bool off;              /* a cold start is what the function asked for */
@@ -152,6 +155,10 @@ void vmas_protect(void);
 
 /* fill.c */
 void fill(void);
+
+/* attempts.c */
+size_t attempt_path(char *out, size_t room, uint32_t number);
+void attempt_begin(void);
 
 /* entries.c */
 void entries_make(void);

@@ -57,7 +57,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _wait_until_tmp_is_empty() -> None:
     deadline = time.monotonic() + 5
-    while os.listdir("/tmp") and time.monotonic() < deadline:
+    while (
+        any(not name.startswith(".quickthaw-") for name in os.listdir("/tmp")) and time.monotonic() < deadline
+    ):
         time.sleep(0.005)
 
 

@@ -61,7 +61,7 @@ class Ring:
             from quickthaw.runtime import decode
 
             for number in feed.manifest.pages:
-                decoder = decode.FrameDecoder(feed.liblz4, feed.stored(number))
+                decoder = decode.FrameDecoder(feed.liblz4, *feed.stored(number))
                 if self._free.empty():
                     for _ in range(_RING):
                         self._free.put(bytearray(decoder.index.block_size))

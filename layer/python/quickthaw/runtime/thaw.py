@@ -15,7 +15,8 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import BadSnapshot, Declined
-from quickthaw.runtime import checks, report, restore
+from quickthaw.runtime import attempts, checks, report, restore, workdir
+from quickthaw.runtime.opened import Opened
 from quickthaw.snapshot import manifest
 
 TYPE_CHECKING = False
@@ -35,20 +36,33 @@ def main(command: list[str], started_s: float) -> NoReturn:
     declined = environ.pop(names.ENV_DECLINED, None)
     snapshot = environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
     engine = environ.get(names.ENV_ENGINE) or "auto"
+    attempt = None
     try:
-        found = _open(engine, environ, declined, snapshot)
-        attempt = _attempt(found, snapshot, environ, declined, started_s)
+        found, opened = _open(engine, environ, declined, snapshot)
+        mode = environ.get(names.ENV_MODE) or default_mode(found)
+        attempt = restore.Restoration(
+            found, opened, mode=mode, environ=environ, declined=declined, started_s=started_s
+        )
+        if attempts.begin(found.id):
+            workdir.sweep()
         pid = attempt.run()
-    except (Declined, BadSnapshot) as reason:
-        _start_cold(command, environ, str(reason), started_s)
+    except (Declined, BadSnapshot, OSError) as reason:
+        why = str(reason)
     except Exception as error:  # a defect of ours must not cost the user a start
-        _start_cold(command, environ, f"unexpected {type(error).__name__}: {error}", started_s)
-    attempt.finish()
-    _end_as(restore.supervise(pid))
+        why = f"unexpected {type(error).__name__}: {error}"
+    else:
+        attempt.finish()
+        attempts.woke(found.id)
+        _end_as(restore.supervise(pid, attempt))
+    if attempt is not None and attempt.ended_by:
+        _end_as(-attempt.ended_by)
+    _start_cold(command, environ, why, started_s)
 
 
-def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapshot: str) -> manifest.Manifest:
-    """The manifest, if a thaw by CRIU is wanted, permitted and possible.
+def _open(
+    engine: str, environ: Mapping[str, str], declined: str | None, snapshot: str
+) -> tuple[manifest.Manifest, Opened]:
+    """The manifest and the files, if a thaw by CRIU is wanted, permitted and possible.
 
     Raises:
         Declined: it is not; the text is the reason.
@@ -63,7 +77,8 @@ def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapsho
         raise Declined(f"{names.ENV_MODE}={mode} is none of {', '.join(names.MODES)}")
     if "AWS_LAMBDA_MAX_CONCURRENCY" in environ:
         raise Declined("AWS_LAMBDA_MAX_CONCURRENCY wants several processes; a snapshot is one")
-    found = manifest.read(snapshot)
+    opened = Opened(snapshot)
+    found = manifest.read(snapshot, directory=opened.fd)
     if engine == "native":
         raise Declined(declined or "the native restorer is not in this layer")
     if not checks.criu_permitted():
@@ -71,37 +86,8 @@ def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapsho
     handler = environ.get(names.ENV_HANDLER, found.handler)
     if handler != found.handler:
         raise Declined(f"the snapshot is of handler {found.handler}, the function's is {handler}")
-    checks.snapshot_fits(found, snapshot)
-    return found
-
-
-def _attempt(
-    found: manifest.Manifest,
-    snapshot: str,
-    environ: Mapping[str, str],
-    declined: str | None,
-    started_s: float,
-) -> restore.Restoration:
-    given = environ.get(names.ENV_WATCHDOG)
-    # What is left of Lambda's init limit must be enough for the cold start.
-    allowed_s = max(1.0, min(names.WATCHDOG_S, names.INIT_LIMIT_S - found.cold_init_s))
-    try:
-        allowed_s = float(given) if given else allowed_s
-    except ValueError:
-        allowed_s = 0.0
-    if not 0 < allowed_s <= names.WATCHDOG_MOST_S:
-        raise Declined(
-            f"{names.ENV_WATCHDOG}={given} is no number of seconds up to {names.WATCHDOG_MOST_S:.0f}"
-        )
-    return restore.Restoration(
-        found,
-        snapshot,
-        mode=environ.get(names.ENV_MODE) or default_mode(found),
-        environ=environ,
-        declined=declined,
-        started_s=started_s,
-        deadline_s=started_s + allowed_s,
-    )
+    checks.snapshot_fits(found, opened)
+    return found, opened
 
 
 def default_mode(found: manifest.Manifest) -> str:

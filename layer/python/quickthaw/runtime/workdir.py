@@ -1,0 +1,80 @@
+"""The directory in /tmp that a thaw by CRIU works in: made, removed, and swept after a kill.
+
+Pages of a whole process may lie in it, and on Lambda /tmp outlives the runtime
+process, so what a killed bootstrap left is removed by the next one.  Whether a
+directory is in use tells a lock on a file in it, which the kernel gives back
+with the process; a pid in its name would not, because environments that share
+a /tmp may have equal pids.
+"""
+
+from __future__ import annotations
+
+import posix
+
+_TMP = "/tmp"
+_NAME = "quickthaw-"
+PREFIX = f"{_TMP}/{_NAME}"
+_LOCK = "lock"
+
+
+class WorkDirectory:
+    """A new directory, ours until `remove` or our end."""
+
+    def __init__(self, path: str) -> None:
+        """Makes it.
+
+        Args:
+            path: begins with `PREFIX`.
+
+        Raises:
+            OSError: /tmp cannot be written, or there is no descriptor left.
+        """
+        posix.mkdir(path, 0o700)
+        self.path = path
+        try:
+            flags = posix.O_CREAT | posix.O_EXCL | posix.O_RDWR | posix.O_CLOEXEC
+            self._lock = posix.open(f"{path}/{_LOCK}", flags, 0o600)
+            posix.lockf(self._lock, posix.F_TLOCK, 0)
+        except OSError:
+            _remove(path)
+            raise
+
+    def remove(self) -> None:
+        """Removes it with all that is in it; what cannot be removed stays, the start goes on."""
+        _remove(self.path)
+        posix.close(self._lock)
+
+
+def sweep() -> None:
+    """Removes the directories of bootstraps that are no more."""
+    try:
+        found = [name for name in posix.listdir(_TMP) if name.startswith(_NAME)]
+    except OSError:
+        return
+    for name in found:
+        path = f"{_TMP}/{name}"
+        try:
+            flags = posix.O_RDWR | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+            fd = posix.open(f"{path}/{_LOCK}", flags)
+        except OSError:
+            continue  # not one of these, or somebody else's
+        try:
+            posix.lockf(fd, posix.F_TLOCK, 0)
+            _remove(path)
+        except OSError:
+            pass  # in use
+        finally:
+            posix.close(fd)
+
+
+def _remove(path: str) -> None:
+    try:
+        for name in posix.listdir(path):
+            inner = f"{path}/{name}"
+            try:
+                posix.unlink(inner)
+            except IsADirectoryError:
+                _remove(inner)
+        posix.rmdir(path)
+    except OSError:
+        pass
