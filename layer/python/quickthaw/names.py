@@ -10,6 +10,7 @@ ENV_MODE = "QUICKTHAW_MODE"  # grow | stream | async | sync | plain (criu engine
 ENV_SNAPSHOT = "QUICKTHAW_SNAPSHOT"  # snapshot directory, else SNAPSHOT_PATH
 ENV_CRIU = "QUICKTHAW_CRIU"  # criu binary, else CRIU_PATH
 ENV_DECLINED = "QUICKTHAW_DECLINED"  # set by the native restorer: why it did not thaw
+ENV_SINCE = "QUICKTHAW_SINCE"  # set with it: CLOCK_MONOTONIC in seconds when the start began
 ENV_NATIVE = "QUICKTHAW_NATIVE"  # switches of the native restorer, for learn and for tests
 ENV_WATCHDOG = "QUICKTHAW_WATCHDOG"  # seconds a thaw may take in all before it is given up
 

@@ -299,7 +299,12 @@ class Restoration:
     def _end_of_child(self) -> str:
         """How the process ended, in words; it may also only have closed its descriptors."""
         try:
-            pid, status = posix.waitpid(self.manifest.pid, posix.WNOHANG)
+            # Its pipe is closed a moment before it can be waited for.
+            for _ in range(20):
+                pid, status = posix.waitpid(self.manifest.pid, posix.WNOHANG)
+                if pid:
+                    break
+                select.poll().poll(5)
         except ChildProcessError:
             return "unseen"
         return f"with {_ending(posix.waitstatus_to_exitcode(status))}" if pid else "or closed its pipe"

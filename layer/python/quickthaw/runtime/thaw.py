@@ -34,6 +34,7 @@ def main(command: list[str], started_s: float) -> NoReturn:
     """
     environ = initial_environ()
     declined = environ.pop(names.ENV_DECLINED, None)
+    started_s = _began(environ.pop(names.ENV_SINCE, None), started_s)
     snapshot = environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
     engine = environ.get(names.ENV_ENGINE) or "auto"
     attempt = None
@@ -57,6 +58,14 @@ def main(command: list[str], started_s: float) -> NoReturn:
     if attempt is not None and attempt.ended_by:
         _end_as(-attempt.ended_by)
     _start_cold(command, environ, why, started_s)
+
+
+def _began(since: str | None, started_s: float) -> float:
+    """When this start began: the native engine may have tried before us, and what it took is lost as well."""
+    try:
+        return min(started_s, max(float(since), started_s - names.INIT_LIMIT_S)) if since else started_s
+    except ValueError:
+        return started_s
 
 
 def _open(

@@ -240,7 +240,8 @@ def _start_cold(context: dict[str, Any], reason: str) -> None:
             with contextlib.suppress(OSError):
                 os.set_inheritable(fd, False)
     command = context["command"]
-    os.execvpe(command[0], command, {**environ, names.ENV_DECLINED: reason})
+    why = {names.ENV_DECLINED: reason, names.ENV_SINCE: str(context["started_s"])}
+    os.execvpe(command[0], command, {**environ, **why})
 
 
 def _end_with_parent(context: dict[str, Any]) -> None:
