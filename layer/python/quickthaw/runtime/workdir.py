@@ -5,10 +5,15 @@ process, so what a killed bootstrap left is removed by the next one.  Whether a
 directory is in use tells a lock on a file in it, which the kernel gives back
 with the process; a pid in its name would not, because environments that share
 a /tmp may have equal pids.
+
+So is what the killed one had started: CRIU goes on without us, and in mode `grow`
+the process that it restores waits for ever, spinning, for pages that nobody
+delivers.  Nothing but a kill reaches those, and they are known by the directory.
 """
 
 from __future__ import annotations
 
+import _signal
 import posix
 
 _TMP = "/tmp"
@@ -46,7 +51,7 @@ class WorkDirectory:
 
 
 def sweep() -> None:
-    """Removes the directories of bootstraps that are no more."""
+    """Removes the directories of bootstraps that are no more, and ends what still works in them."""
     try:
         found = [name for name in posix.listdir(_TMP) if name.startswith(_NAME)]
     except OSError:
@@ -60,11 +65,35 @@ def sweep() -> None:
             continue  # not one of these, or somebody else's
         try:
             posix.lockf(fd, posix.F_TLOCK, 0)
+            _end_all_in(path)
             _remove(path)
         except OSError:
             pass  # in use
         finally:
             posix.close(fd)
+
+
+def _end_all_in(path: str) -> None:
+    for name in posix.listdir("/proc"):
+        if name.isdecimal() and int(name) != posix.getpid() and _works_in(name, path):
+            try:  # noqa: SIM105 - contextlib is an import that the restore path does not have
+                posix.kill(int(name), _signal.SIGKILL)
+            except OSError:
+                pass  # it has ended
+
+
+def _works_in(pid: str, path: str) -> bool:
+    """By its command line (CRIU), or by a file that it has open (what CRIU restores)."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            if path.encode() in file.read():
+                return True
+        for fd in posix.listdir(f"/proc/{pid}/fd"):
+            if posix.readlink(f"/proc/{pid}/fd/{fd}").startswith(f"{path}/"):
+                return True
+    except OSError:
+        pass  # somebody else's, or gone
+    return False
 
 
 def _remove(path: str) -> None:
