@@ -80,7 +80,8 @@ struct thaw {
 	uint64_t phase_ns[PHASE_COUNT];
 	uint64_t started_ns, phase_began_ns;
 	uint64_t signal_mask;
-	int packed_fd, raw_fd;
+	int plan_fd, packed_fd, raw_fd;
+	struct plan_header peeked; /* of plan_peek(), before the plan is mapped */
 	int thaw_read, thaw_write;
 	uint32_t range_count;
 	struct range ranges[MAX_RANGES];
