@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from quickthaw import names
+from quickthaw.checkpoint.verify import verify
 from quickthaw.errors import BadSnapshot, Declined
 from quickthaw.runtime.opened import Opened
 from quickthaw.snapshot import manifest
@@ -115,6 +116,28 @@ def test_with_criu_out_of_memory_is_a_cold_start_or_lambdas_error(
     assert [line["engine"] for line in lines(run)] == ["cold"]
     assert all("signal: killed" in str(error["errorMessage"]) for error in run.errors)
     assert not [path for path in shared_tmp.iterdir() if not path.name.startswith(".quickthaw-")]
+
+
+# --- time --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"), [("0.0001", "took longer than 0 ms"), ("soon", "=soon is no number")]
+)
+def test_a_native_thaw_that_takes_longer_than_it_may_is_a_cold_start(
+    given: str, reason: str, start: Start
+) -> None:
+    assert_cold(start("native", env={names.ENV_WATCHDOG: given}), reason)
+
+
+@pytest.mark.parametrize("given", ["1", "2.5", ".9", "600", ""])
+def test_the_native_engine_reads_the_watchdogs_seconds(given: str, start: Start) -> None:
+    assert start("native", env={names.ENV_WATCHDOG: given}).engine == "native"
+
+
+@pytest.mark.parametrize("given", ["0", "601", "-1", "1s", ".", "1e3", "99999999999999999999"])
+def test_what_is_no_number_of_seconds_is_a_cold_start(given: str, start: Start) -> None:
+    assert_cold(start("native", env={names.ENV_WATCHDOG: given}), "is no number of seconds up to 600")
 
 
 # --- permissions and places --------------------------------------------------------------------------
@@ -272,6 +295,21 @@ def test_what_was_checked_is_what_is_used(faulty: Path, tmp_path: Path) -> None:
         manifest.read(str(tmp_path / "current"))
     with pytest.raises(Declined, match="damaged|bytes"):
         Opened(str(tmp_path / "next")).check(found)
+
+
+def test_damage_in_lazy_pages_is_for_verify_to_find(
+    faulty_task: Path, freeze: Freezer, tmp_path: Path
+) -> None:
+    """A thaw does not read them: that would be the eager thaw."""
+    snapshot = freeze(faulty_task, tmp_path / "snapshot", layout="lazy")
+    assert [one.what for one in verify(snapshot) if one.problem] == []
+    pages = snapshot / "native" / "pages.raw"
+    with pages.open("r+b") as file:
+        file.seek(pages.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    assert [one.what for one in verify(snapshot) if one.problem] == ["native/pages.raw"]
 
 
 # --- the kernel --------------------------------------------------------------------------------------

@@ -255,7 +255,7 @@ def test_a_thawed_function_serves_hundreds_of_events_with_steady_memory(engine: 
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_function_that_times_out_is_started_again_and_thawed_again(
+def test_a_function_that_crashes_is_started_again_and_thawed_again(
     engine: str, start: Start, shared_tmp: Path
 ) -> None:
     """A crash of the function's own is no failed thaw: the environment's next start is a thaw."""
