@@ -75,7 +75,7 @@ def command(
         )  # fmt: skip
     console.print(f"snapshot {'kept' if prepared.kept else 'made'}: {prepared.snapshot}", markup=False)
     if crowd is not None:
-        _thaw_in_a_crowd(order, crowd)
+        _thaw_in_a_crowd(order, crowd, console)
         return
     with LiveBench(console, report_lines=True) as live:
         result = measure(order, on_step=live)
@@ -88,11 +88,13 @@ def command(
     demand_ok(result)
 
 
-def _thaw_in_a_crowd(order: Order, at_once: int) -> None:
+def _thaw_in_a_crowd(order: Order, at_once: int, console: Console) -> None:
     with Stages() as stages:
 
         def on_thaw(arm: str, done: int, total: int, bad: int) -> None:
-            stages.at(f"{arm}: {done:,} of {total:,} thaws, {bad} failed", done / total)
+            stages.at(text := f"{arm}: {done:,} of {total:,} thaws, {bad} failed", done / total)
+            if not console.is_terminal and (done * 20 // total > (done - 1) * 20 // total):
+                console.print(text)  # a log of hours must say that it goes on
 
         results = crowds.crowd(order, at_once=at_once, on_thaw=on_thaw)
     output = Console(highlight=False)
