@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from quickthaw import names
 from quickthaw.emulator.run import EnvironmentRun
 
 from tests.integration.faults.conftest import ENGINES, Start, lines
@@ -124,3 +125,10 @@ def test_the_limit_of_the_wake_leaves_no_trace(engine: str, start: Start) -> Non
     assert answer["timer"] == [0.0, 0.0]
     assert answer["alarm"] == "0", "SIG_DFL"
     assert (answer["threads"], answer["tasks"]) == (1, 1)
+
+
+def test_both_engines_share_one_limit(start: Start) -> None:
+    """Where CRIU is permitted it comes second; a hook that ate the time once does not get it again."""
+    run = start("criu", fault="wait", env={names.ENV_ENGINE: "auto"})  # the sandbox that CRIU may work in
+    assert_cold(run, "took longer than")
+    assert 0.9 < lines(run)[0]["lost_s"] < 1.9, lines(run)

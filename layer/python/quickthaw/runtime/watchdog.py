@@ -85,7 +85,8 @@ class Watchdog:
         Raises:
             Declined: see `total_s`.
         """
-        self._started_s = self._looked_s = started_s
+        self._started_s = started_s
+        self._looked_s = time.monotonic()
         self._total_s = total_s(given, cold_init_s)
         self._given = bool(given)
         self._latest_s = started_s + max(LEAST_S, names.INIT_LIMIT_S - cold_init_s)
@@ -93,7 +94,8 @@ class Watchdog:
         self._seen: object = None
         self._delays: dict[str, int] = {}
         self._quiet_s = 0.0
-        self._spent_s = 0.0
+        # What the native engine, or its wake, has already taken counts: one total for both.
+        self._spent_s = max(0.0, self._looked_s - started_s)
         self.patient = False
         self.pids: list[int] = []
 
