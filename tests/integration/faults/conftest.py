@@ -134,15 +134,20 @@ def children(pid: int) -> list[int]:
 
 
 def criu_below(pid: int) -> int | None:
-    """The CRIU that a bootstrap has started, once it has begun to restore."""
+    """The CRIU that a bootstrap has started, once there is a process that it restores.
+
+    That one is a child of the bootstrap too (--restore-sibling), younger than CRIU, and has its
+    command line for a while.
+    """
+    found = []
     for child in children(pid):
         try:
             words = Path(f"/proc/{child}/cmdline").read_bytes()
         except OSError:
             continue
-        if b"criu.bin" in words and b"restore" in words and children(child):
-            return child
-    return None
+        if b"criu.bin" in words and b"restore" in words:
+            found.append(child)
+    return min(found) if len(children(pid)) > 1 and found else None
 
 
 @pytest.fixture

@@ -131,4 +131,4 @@ def test_both_engines_share_one_limit(start: Start) -> None:
     """Where CRIU is permitted it comes second; a hook that ate the time once does not get it again."""
     run = start("criu", fault="wait", env={names.ENV_ENGINE: "auto"})  # the sandbox that CRIU may work in
     assert_cold(run, "took longer than")
-    assert 0.9 < lines(run)[0]["lost_s"] < 1.9, lines(run)
+    assert 0.9 < lines(run)[0]["lost_s"] < 3, lines(run)
