@@ -114,7 +114,8 @@ static void check_blocks(void)
 
 		if (block->offset > thaw.plan->packed_size || block->packed > thaw.plan->packed_size - block->offset ||
 		    block->size > BLOCK_MAX || block->packed > block->size || !block->segments ||
-		    block->segment != next || block->segments > COUNT(TABLE_SEGMENTS) - next)
+		    block->segment != next || block->segments > COUNT(TABLE_SEGMENTS) - next ||
+		    block->taken)
 			BAD("a block is impossible");
 		next += block->segments;
 		for (uint32_t part = 0; part < block->segments; part++)

@@ -78,10 +78,13 @@ void start_again(void)
 	while (thaw.environ[count])
 		count++;
 
-	char *environ[count + 2];
+	const char *handover = fetched_setting();
+	char *environ[count + 3];
 
 	for (size_t at = 0; at < count; at++)
 		environ[at] = thaw.environ[at];
+	if (handover)
+		environ[count++] = (char *)handover;
 	format_to(setting, sizeof(setting), TRY_VARIABLE "=%u", (unsigned long)thaw.tries + 1);
 	environ[count] = setting;
 	environ[count + 1] = NULL;

@@ -69,13 +69,18 @@ static void write_lazy(void)
 			return; /* an older kernel: they are written when they are */
 }
 
+static uint32_t next(void)
+{
+	return thaw.fetched.pipe_fd ? fetched_next() : __atomic_fetch_add(&next_block, 1, __ATOMIC_RELAXED);
+}
+
 static void work(void *argument)
 {
 	const struct decoder *decoder = argument;
 	const struct plan_block *blocks = ROWS(plan_block, TABLE_BLOCKS);
 	uint32_t at;
 
-	while ((at = __atomic_fetch_add(&next_block, 1, __ATOMIC_RELAXED)) < COUNT(TABLE_BLOCKS))
+	while ((at = next()) < COUNT(TABLE_BLOCKS))
 		decode(&blocks[at], decoder->buffer, at);
 	write_lazy();
 }
@@ -90,6 +95,15 @@ static uint32_t count_cpus(void)
 		for (uint64_t word = mask[at]; word; word &= word - 1)
 			count++;
 	return count;
+}
+
+/* Of a file that came while we decoded; the other way to it is in files.c. */
+static void check_header(void)
+{
+	const struct plan_pages_header *header = (const struct plan_pages_header *)thaw.packed;
+
+	if (header->magic != PAGES_MAGIC || header->tag != thaw.plan->tag || header->size != thaw.plan->packed_size)
+		decline("pages.lz4 does not belong to this plan");
 }
 
 void fill(void)
@@ -117,4 +131,8 @@ void fill(void)
 		for (uint32_t tid; (tid = __atomic_load_n(&decoders[at].tid, __ATOMIC_ACQUIRE));)
 			futex_wait(&decoders[at].tid, tid);
 	SYS(munmap, cells, count * CELL_SIZE);
+	if (thaw.fetched.pipe_fd) {
+		check_header();
+		fetched_close();
+	}
 }

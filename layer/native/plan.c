@@ -10,7 +10,10 @@ static long open_plan(void)
 	long fd;
 
 	format_to(path, sizeof(path), "%s/native/plan", thaw.snapshot);
-	fd = SYS(open, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (thaw.fetched.pipe_fd)
+		fd = SYS(fcntl, thaw.fetched.plan_fd, F_DUPFD_CLOEXEC, 3);
+	else
+		fd = SYS(open, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		decline("no native plan at %s: %e", path, fd);
 	return fd;
@@ -68,5 +71,6 @@ void plan_open(void)
 	plan->checksum = expected;
 	thaw.plan = plan;
 	thaw.area_end = thaw.area + AREA_PACKED + PAGE_UP(plan->packed_size) + PAGE;
+	format_to(thaw.fetched.name, sizeof(thaw.fetched.name), "%s", thaw.snapshot);
 	thaw.bytes_read += size;
 }

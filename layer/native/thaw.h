@@ -54,6 +54,16 @@ struct options { /* QUICKTHAW_NATIVE=word,word: switches for learn and for tests
 	uint32_t workers; /* decoders; 0: one for each CPU */
 };
 
+struct fetched { /* see fetched.c */
+	int plan_fd, packed_fd, pipe_fd; /* pipe_fd 0: the snapshot is a directory */
+	uint64_t part;                   /* bytes of each part of pages.lz4 */
+	uint64_t deadline_ns;            /* CLOCK_MONOTONIC */
+	uint64_t bytes;                  /* fetched before us */
+	uint64_t last_ns, wait_ns;
+	const char *setting; /* the variable as it came, until relocate() */
+	char name[256];      /* of the snapshot: its own text is gone when we wait */
+};
+
 #define TRY_VARIABLE "QUICKTHAW_TRY"
 #define WATCHDOG_NS 5000000000UL /* half of Lambda's init limit: the other is left for the cold start */
 
@@ -72,6 +82,7 @@ struct thaw {
 	bool criu;             /* the Python bootstrap may try CRIU: wanted and permitted */
 	uint32_t bootstrap_words; /* of the fallback, before the original command */
 	struct options options;
+	struct fetched fetched;
 	const char *step; /* what is being done, for the message of a crash */
 	uint64_t area, area_end;
 	const struct plan_header *plan;
@@ -101,6 +112,7 @@ extern struct thaw thaw;
 /* memory.c, xxh32.c */
 size_t text_length(const char *text);
 bool text_equal(const char *a, const char *b);
+bool begins_with(const char *text, const char *with);
 uint32_t xxh32(const void *data, size_t size);
 int LZ4_decompress_safe(const char *source, char *target, int packed, int size);
 
@@ -122,6 +134,12 @@ _Noreturn void relocate(uint64_t area, void (*then)(void));
 
 /* options.c */
 bool options_read(int argc, char **argv, char **environ);
+
+/* fetched.c */
+void fetched_take(char **environ);
+const char *fetched_setting(void);
+uint32_t fetched_next(void);
+void fetched_close(void);
 
 /* plan.c, bounds.c */
 void plan_peek(struct plan_header *header);

@@ -7,11 +7,12 @@ the environment; who needs a variable is handed the mapping.
 # --- environment variables that steer a thaw on Lambda -----------------------
 ENV_ENGINE = "QUICKTHAW_ENGINE"  # auto | native | criu | off
 ENV_MODE = "QUICKTHAW_MODE"  # grow | stream | async | sync | plain (criu engine)
-ENV_SNAPSHOT = "QUICKTHAW_SNAPSHOT"  # snapshot directory, else SNAPSHOT_PATH
+ENV_SNAPSHOT = "QUICKTHAW_SNAPSHOT"  # snapshot directory or s3://BUCKET/PREFIX, else SNAPSHOT_PATH
 ENV_CRIU = "QUICKTHAW_CRIU"  # criu binary, else CRIU_PATH
 ENV_DECLINED = "QUICKTHAW_DECLINED"  # set by the native restorer: why it did not thaw
 ENV_SINCE = "QUICKTHAW_SINCE"  # set with it: CLOCK_MONOTONIC in seconds when the start began
 ENV_NATIVE = "QUICKTHAW_NATIVE"  # switches of the native restorer, for learn and for tests
+ENV_PYTHON = "QUICKTHAW_PYTHON"  # OS-only runtimes: the interpreter that the function brings
 ENV_WATCHDOG = "QUICKTHAW_WATCHDOG"  # seconds a thaw may take in all before it is given up
 
 ENV_HANDLER = "_HANDLER"  # Lambda's own: module.function
@@ -34,6 +35,7 @@ CRIU_PATH = "/opt/criu/criu"
 LIBLZ4_PATH = "/opt/lib/liblz4.so.1"
 BOOT_PATH = "/opt/python/quickthaw/runtime/boot.py"
 BOOTSTRAP_PATH = "/opt/bin/bootstrap"
+S3 = "s3://"  # begins the name of a snapshot that lies in a bucket
 LAMBDA_UID = 993  # sbx_user1051 as seen on Lambda; the snapshot is frozen as this user
 LAMBDA_GID = 990
 

@@ -106,6 +106,10 @@ def test_the_members_can_share_a_line_with_the_record() -> None:
         ("QUICKTHAW_MODE=fast is none of grow, stream, async, sync, plain", "misconfigured"),
         ("unexpected KeyError: 'pages'", "defect"),
         ("something nobody thought of", "other"),
+        (
+            "cannot fetch s3://pages/lz4/native/plan: 403 AccessDenied; CRIU needs CAP_CHECKPOINT_RESTORE",
+            "fetch-failed",
+        ),
         ("", "other"),
     ],
 )

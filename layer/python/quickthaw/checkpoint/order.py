@@ -9,6 +9,7 @@ from pathlib import Path
 from quickthaw import names
 from quickthaw.emulator.run import FunctionSpec
 from quickthaw.sandbox.spec import Bind, SandboxSpec
+from quickthaw.secrets.wanted import Wanted
 
 INNER_WORK = "/tmp/quickthaw-checkpoint"  # where CRIU finds the staging directory
 
@@ -30,6 +31,8 @@ class CheckpointOrder:
         block_size: bytes of an LZ4 block.
         keep_uncompressed: keep pages-N.img beside the compressed file.
         layout: of the native engine's pages, one of `native.LAYOUTS`.
+        allow: kinds of things (`kinds.KINDS`) that may be given up for the snapshot.
+        wanted: secrets to look for in what was frozen; None: nobody looks before `publish` does.
         import_timeout_s: seconds the function may take to reach the freeze point.
     """
 
@@ -45,6 +48,8 @@ class CheckpointOrder:
     block_size: int = names.BLOCK_SIZE
     keep_uncompressed: bool = False
     layout: str = "auto"
+    allow: frozenset[str] = frozenset()
+    wanted: Wanted | None = None
     import_timeout_s: float = 300.0
 
     def function(self) -> FunctionSpec:

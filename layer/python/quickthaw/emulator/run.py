@@ -30,7 +30,7 @@ from quickthaw.emulator.report import Lines, LogFormat, Report, billed_ms, milli
 from quickthaw.emulator.runtime import Runtime
 from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import UsageError
-from quickthaw.names import INIT_LIMIT_S
+from quickthaw.names import ENV_SNAPSHOT, INIT_LIMIT_S, S3
 from quickthaw.sandbox.layout import interpreter, layout
 from quickthaw.sandbox.spec import Bind, Kind, SandboxSpec
 
@@ -41,7 +41,7 @@ class FunctionSpec:
 
     Attributes:
         runtime: Site with awslambdaric; None for the cached one of that Python.
-        snapshot: None for a plain cold start.
+        snapshot: None for a plain cold start, or for one that `env` names in a bucket.
         engine: For the bootstrap: auto, native, criu or off.
         mode: For the criu engine: grow, stream, async, sync or plain; None leaves the choice.
         timeout_s: Of one invocation.
@@ -165,7 +165,7 @@ class _Environment:
         )  # fmt: skip
         where = layout(sandbox)
         argv = [where.python, "-m", "awslambdaric", spec.handler]
-        if spec.snapshot is not None:
+        if _thaws(spec):
             argv.insert(0, f"{where.layer}/bin/bootstrap")
         variables = environ.lambda_environ(
             where, name=spec.name, handler=spec.handler, version=version, memory_mb=spec.memory_mb,
@@ -310,13 +310,18 @@ class _Environment:
         self._on_line(line)
 
 
+def _thaws(spec: FunctionSpec) -> bool:
+    """Whether the function has a snapshot, here or in a bucket, and so the wrapper."""
+    return spec.snapshot is not None or spec.env.get(ENV_SNAPSHOT, "").startswith(S3)
+
+
 def _kind(spec: FunctionSpec) -> Kind:
     """The sandbox an engine needs: CRIU wants its one capability and no filter, native wants nothing."""
     if spec.sandbox == "none":
         return "none"
-    if spec.snapshot is None or spec.engine in ("native", "off"):
+    if not _thaws(spec) or spec.engine in ("native", "off"):
         return "lambda"
-    if spec.engine == "auto" and (spec.snapshot / "native").is_dir():
+    if spec.engine == "auto" and (spec.snapshot is None or (spec.snapshot / "native").is_dir()):
         return "lambda"
     return "criu"
 

@@ -18,7 +18,18 @@ from typing import Final
 from quickthaw import names
 from quickthaw.criuimg import PageStore, Process, load
 from quickthaw.errors import CannotFreeze, UsageError
-from quickthaw.plan import classify, cpu, descriptors, frame, identity, layout, memory, pagefiles, state
+from quickthaw.plan import (
+    classify,
+    cpu,
+    descriptors,
+    frame,
+    identity,
+    layout,
+    memory,
+    mutexes,
+    pagefiles,
+    state,
+)
 from quickthaw.plan.classify import Source
 from quickthaw.plan.contents import Contents
 from quickthaw.plan.hot import HotSet
@@ -93,14 +104,10 @@ def build(
         UsageError: no such layout, or hot without a hot set.
     """
     process = load(images)
-    reasons = refusals(process)
-    if reasons:
-        raise CannotFreeze(
-            "the native engine cannot thaw this process: " + "; ".join(reasons),
-            hint="close or end what is named in a before-snapshot hook, or thaw with the criu engine",
-        )
+    _refuse(refusals(process))
     source = (pages or {}).get(process.pagemap.pages_id, images / f"pages-{process.pagemap.pages_id}.img")
     with PageStore(process.pagemap, source) as store:
+        _refuse(mutexes.held(process, store))
         contents = Contents(process, store, resolve)
         try:
             chosen = _choose(layout, hot, budget, store)
@@ -120,6 +127,14 @@ def build(
             return plan.write(cpu_flags=cpu_flags, context=context or {}, area=area)
         finally:
             contents.close()
+
+
+def _refuse(reasons: Sequence[str]) -> None:
+    if reasons:
+        raise CannotFreeze(
+            "the native engine cannot thaw this process: " + "; ".join(reasons),
+            hint="close or end what is named in a before-snapshot hook, or thaw with the criu engine",
+        )
 
 
 def _choose(wanted: str, hot: HotSet | None, budget: int | None, store: PageStore) -> str:

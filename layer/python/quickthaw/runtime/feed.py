@@ -31,6 +31,9 @@ from quickthaw.errors import Declined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from quickthaw.runtime.decode import FrameDecoder
     from quickthaw.runtime.opened import Opened
     from quickthaw.snapshot.manifest import Manifest
 
@@ -53,13 +56,21 @@ class Feed:
     stream = False  # whether CRIU is told --stream
     gentle = False  # whether SIGIO must not kill us (leases)
 
-    def __init__(self, manifest: Manifest, opened: Opened, work: str, liblz4: str) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        opened: Opened,
+        work: str,
+        liblz4: str,
+        arrived: Callable[[str, int, int], None] | None = None,
+    ) -> None:
         self.manifest = manifest
         self.opened = opened
         self.work = work
         self.images = f"{work}/images"
         self.liblz4 = liblz4
         self.delivered = 0
+        self._arrived = arrived
         self.bytes_read = 0
         self.decompress_s = 0.0
         self.wait_s: float | None = None
@@ -97,11 +108,10 @@ class Feed:
 
     def _decode_all(self) -> None:
         """Decodes every page file into its target, in order."""
-        from quickthaw.runtime import decode  # ctypes: only after CRIU was spawned
 
         begin = time.monotonic()
         for number, fd in self._targets.items():
-            decoder = decode.FrameDecoder(self.liblz4, *self.stored(number))
+            decoder = self.decoder(number)
             one = bytearray(decoder.index.block_size)
             view = memoryview(one)
             for _, size in decoder.blocks(lambda one=one: one):  # type: ignore[misc]
@@ -110,6 +120,15 @@ class Feed:
             self.bytes_read += decoder.bytes_read
             decoder.close()
         self.decompress_s = time.monotonic() - begin
+
+    def decoder(self, number: str) -> FrameDecoder:
+        """Decodes a page file, which may still be arriving."""
+        from quickthaw.runtime import decode  # as above
+
+        (path, fd), arrived = self.stored(number), self._arrived
+        if arrived is None:
+            return decode.FrameDecoder(self.liblz4, path, fd)
+        return decode.FrameDecoder(self.liblz4, path, fd, lambda start, end: arrived(path, start, end))
 
     def stored(self, number: str) -> tuple[str, int]:
         """Path and descriptor of a compressed page file.

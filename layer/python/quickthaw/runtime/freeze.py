@@ -4,7 +4,9 @@ Run as `python -m quickthaw.runtime.freeze` where Lambda would run
 `python -m awslambdaric`.  One JSON line arrives on THAW_FD, the *order*
 (handler, events); every stage answers with a line on WOKE_FD.  Then the
 process blocks in read(THAW_FD), and that read is where the snapshot is taken.
-After a thaw the same read returns the wake context.
+After a thaw the same read returns the wake context.  Before the dump the
+checkpoint may ask something there (a line that begins with "?"): who holds
+what cannot be frozen, and to give up what the user allowed.
 
 What is imported before the freeze costs nothing after it, so the runtime
 client's pure modules are imported here.  Its native part is not: it reads
@@ -39,6 +41,7 @@ _NEEDED_AFTER = (
     "concurrent.futures.thread",  # thread polling of python3.12 and later
     "http.client",  # the runtime client's error path
 )
+_QUESTION = b"?"  # a wake context is a JSON object
 
 
 def main() -> None:
@@ -78,7 +81,8 @@ def main() -> None:
             "modules": _module_files(),
         }
     )
-    context = _document(names.THAW_FD)  # <- the snapshot is taken here
+    while (context := _document(names.THAW_FD)).startswith(_QUESTION):  # <- the snapshot is taken here
+        _tell(_answer(json.loads(context[1:]), order["handler"]))
     wake.up(json.loads(context.decode("utf-8", "surrogateescape")), state, order["handler"])
 
 
@@ -91,6 +95,21 @@ def _module_files() -> list[str]:
         if isinstance(file, str) and file.startswith(places) and name.partition(".")[0] != "quickthaw":
             found.add(file)
     return sorted(found)
+
+
+def _answer(question: dict[str, Any], handler: str) -> dict[str, Any]:
+    """Imports here: a function that holds nothing forbidden is never asked."""
+    if "holders" in question:
+        from quickthaw.runtime import holders
+
+        return {"stage": "holders", "found": holders.answer(question["holders"], handler)}
+    from quickthaw.runtime.relinquish import relinquish
+
+    try:
+        relinquish(question["relinquish"])
+    except OSError as error:
+        return {"stage": "failed", "error": f"cannot give up what --allow says: {error}"}
+    return {"stage": "relinquished"}
 
 
 def _import_handler(handler: str) -> Callable[[Any, Any], Any]:
@@ -153,11 +172,16 @@ def _line(fd: int) -> bytes:
 
 
 def _document(fd: int) -> bytes:
-    """All bytes up to end of file; PEP 475 makes os.read retry the EINTR that CRIU leaves behind."""
-    pieces = []
+    """All bytes up to end of file, or one question.
+
+    PEP 475 makes os.read retry the EINTR that CRIU leaves behind.
+    """
+    data = b""
     while piece := os.read(fd, 65536):
-        pieces.append(piece)
-    return b"".join(pieces)
+        data += piece
+        if data.startswith(_QUESTION) and data.endswith(b"\n"):
+            break
+    return data
 
 
 def _tell(stage: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ line: `report.write({**record, **metrics.members(...)})`.
 
 Namespace `Quickthaw`; dimensions and units:
 
-    ThawDuration, DecompressDuration, PageWait, WakeDuration, ColdInitSaved  Milliseconds
+    ThawDuration, DecompressDuration, PageWait, WakeDuration, ColdInitSaved,
+    FetchDuration (snapshots in S3)  Milliseconds
         by FunctionName, and by FunctionName and Engine (native, criu); thawed starts only
     Fallback  Count: 1 for a start that should have been a thaw, 0 for a thaw
         by FunctionName, so that its average is the rate of fallbacks;
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 NAMESPACE = "Quickthaw"
 DURATIONS = {  # member of the log line, in seconds: metric, in ms
     "total_s": "ThawDuration",
+    "fetch_s": "FetchDuration",
     "decompress_s": "DecompressDuration",
     "wait_s": "PageWait",
     "wake_s": "WakeDuration",
@@ -41,6 +43,7 @@ OFF = "engine off"  # the bootstrap's reason when QUICKTHAW_ENGINE says so
 
 # What a reason's text holds, and the word it becomes; the first that fits.
 WORDS = (
+    ("cannot fetch", "fetch-failed"),
     ("no snapshot at", "no-snapshot"),
     ("no native plan at", "no-snapshot"),
     ("has format", "other-version"),

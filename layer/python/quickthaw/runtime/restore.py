@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from quickthaw.runtime.opened import Opened
+    from quickthaw.runtime.remote import Remote
     from quickthaw.snapshot.manifest import Manifest
 
 ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)  # what ends a runtime
@@ -53,6 +54,7 @@ class Restoration:
         environ: Mapping[str, str],
         declined: str | None,
         started_s: float,
+        remote: Remote | None = None,
     ) -> None:
         """What to restore.
 
@@ -63,6 +65,7 @@ class Restoration:
             environ: what the process is to find.
             declined: why the native engine did not thaw, for the log.
             started_s: CLOCK_MONOTONIC when the bootstrap began.
+            remote: what fills the directory while it is restored, if it comes from S3.
 
         Raises:
             Declined: QUICKTHAW_WATCHDOG is no number.
@@ -78,13 +81,18 @@ class Restoration:
         self._made: workdir.WorkDirectory | None = None
         self.criu = environ.get(names.ENV_CRIU) or names.CRIU_PATH
         liblz4 = names.LIBLZ4_PATH
-        self.feed = feed = modes.MODES[mode](manifest, opened, self.work, liblz4)
+        self.remote = remote
+        self.feed = feed = modes.MODES[mode](
+            manifest, opened, self.work, liblz4, None if remote is None else remote.arrived
+        )
         self.watchdog = watchdog.Watchdog(
             started_s,
             given=environ.get(names.ENV_WATCHDOG),
             cold_init_s=manifest.cold_init_s,
             delivered=lambda: feed.delivered,
         )
+        # A network may be silent for longer than a disk; how long in all is `transfer`'s business too.
+        self.watchdog.patient = remote is not None
         self.ended_by = 0  # signal that told us to end, while there was no process to pass it to
         self._criu_pid = 0
         self._criu_done = False
@@ -134,6 +142,7 @@ class Restoration:
                 "decompress_s": self.feed.decompress_s,
                 "wait_s": self.feed.wait_s,
                 "restore_s": restored_s - spawned_s,
+                **({} if self.remote is None else self.remote.timings()),
             }
         )
         self._wait_for({"woke"})

@@ -3,6 +3,8 @@
 `auto` tries what is fastest first: the native restorer is the exec wrapper
 itself and has run before this (its reason to decline stands in
 QUICKTHAW_DECLINED), then CRIU where the kernel permits it, then a cold start.
+A snapshot in S3 comes here first, and goes back to the restorer with its plan
+(`handover`).
 Nothing here may end in an error: whatever happens, the runtime's own command
 line is started with its environment and its signals as they were.
 """
@@ -15,7 +17,7 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import BadSnapshot, Declined
-from quickthaw.runtime import attempts, checks, report, restore, workdir
+from quickthaw.runtime import attempts, checks, report, restore, watchdog, workdir
 from quickthaw.runtime.opened import Opened
 from quickthaw.snapshot import manifest
 
@@ -23,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
+
+    from quickthaw.runtime.remote import Remote
 
 
 def main(command: list[str], started_s: float) -> NoReturn:
@@ -35,14 +39,45 @@ def main(command: list[str], started_s: float) -> NoReturn:
     environ = initial_environ()
     declined = environ.pop(names.ENV_DECLINED, None)
     started_s = _began(environ.pop(names.ENV_SINCE, None), started_s)
-    snapshot = environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
-    engine = environ.get(names.ENV_ENGINE) or "auto"
+    remote: Remote | None = None
     attempt = None
     try:
-        found, opened = _open(engine, environ, declined, snapshot)
-        mode = environ.get(names.ENV_MODE) or default_mode(found)
+        engine = _engine(environ)
+        snapshot = environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
+        given = environ.get(names.ENV_WATCHDOG)
+        if snapshot.startswith(names.S3):
+            if engine == "criu" or declined is not None:
+                _criu_permitted(declined)  # else nothing needs to be fetched
+            # Signatures and TLS, 25 ms: for such a snapshot only.
+            from quickthaw.runtime.remote import Remote
+
+            # What a cold start takes stands in the manifest: until that is here, half of Lambda's limit.
+            deadline_s = started_s + watchdog.total_s(given, names.INIT_LIMIT_S / 2)
+            remote = Remote(snapshot, environ, started_s=started_s, deadline_s=deadline_s)
+            found = remote.manifest()
+            remote.limit(started_s + watchdog.total_s(given, found.cold_init_s))
+            if declined is None and engine != "criu":
+                declined = _hand_over(remote, found, command, environ, started_s)
+        else:
+            opened = Opened(snapshot)
+            found = manifest.read(snapshot, directory=opened.fd)
+        if engine == "native":
+            raise Declined(declined or "the native restorer is not in this layer")
+        _criu_permitted(declined)
+        handler = environ.get(names.ENV_HANDLER, found.handler)
+        if handler != found.handler:
+            raise Declined(f"the snapshot is of handler {found.handler}, the function's is {handler}")
+        if remote is not None:
+            opened = Opened(remote.unpack(found))
+        checks.snapshot_fits(found, opened)
         attempt = restore.Restoration(
-            found, opened, mode=mode, environ=environ, declined=declined, started_s=started_s
+            found,
+            opened,
+            mode=environ.get(names.ENV_MODE) or default_mode(found),
+            environ=environ,
+            declined=declined,
+            started_s=started_s,
+            remote=remote,
         )
         if attempts.begin(found.id):
             workdir.sweep()
@@ -54,7 +89,11 @@ def main(command: list[str], started_s: float) -> NoReturn:
     else:
         attempt.finish()
         attempts.woke(found.id)
+        if remote is not None:
+            remote.close()
         _end_as(restore.supervise(pid, attempt))
+    if remote is not None:
+        remote.close()
     if attempt is not None and attempt.ended_by:
         _end_as(-attempt.ended_by)
     _start_cold(command, environ, why, started_s)
@@ -68,15 +107,13 @@ def _began(since: str | None, started_s: float) -> float:
         return started_s
 
 
-def _open(
-    engine: str, environ: Mapping[str, str], declined: str | None, snapshot: str
-) -> tuple[manifest.Manifest, Opened]:
-    """The manifest and the files, if a thaw by CRIU is wanted, permitted and possible.
+def _engine(environ: Mapping[str, str]) -> str:
+    """The engine that is asked for, if a thaw is.
 
     Raises:
-        Declined: it is not; the text is the reason.
-        BadSnapshot: no snapshot, or a damaged one.
+        Declined: none is, or the settings say nothing that can be meant.
     """
+    engine = environ.get(names.ENV_ENGINE) or "auto"
     if engine not in names.ENGINES:
         raise Declined(f"{names.ENV_ENGINE}={engine} is none of {', '.join(names.ENGINES)}")
     if engine == "off":
@@ -86,17 +123,24 @@ def _open(
         raise Declined(f"{names.ENV_MODE}={mode} is none of {', '.join(names.MODES)}")
     if "AWS_LAMBDA_MAX_CONCURRENCY" in environ:
         raise Declined("AWS_LAMBDA_MAX_CONCURRENCY wants several processes; a snapshot is one")
-    opened = Opened(snapshot)
-    found = manifest.read(snapshot, directory=opened.fd)
-    if engine == "native":
-        raise Declined(declined or "the native restorer is not in this layer")
+    return engine
+
+
+def _hand_over(
+    remote: Remote, found: manifest.Manifest, command: list[str], environ: Mapping[str, str], started_s: float
+) -> str:
+    """Goes on as the native restorer; returns why not."""
+    from quickthaw.runtime import handover  # for a snapshot in S3 only
+
+    try:
+        handover.start_restorer(remote, found, command, environ, started_s)
+    except Declined as reason:
+        return str(reason)
+
+
+def _criu_permitted(declined: str | None) -> None:
     if not checks.criu_permitted():
         raise Declined(_joined(declined, checks.CRIU_NOT_PERMITTED))
-    handler = environ.get(names.ENV_HANDLER, found.handler)
-    if handler != found.handler:
-        raise Declined(f"the snapshot is of handler {found.handler}, the function's is {handler}")
-    checks.snapshot_fits(found, opened)
-    return found, opened
 
 
 def default_mode(found: manifest.Manifest) -> str:
