@@ -109,7 +109,15 @@ static void write_document(void)
 	put_seconds(",\"restore_s\":", sys_now_ns() - thaw.started_ns);
 	put_text("},\"command\":");
 	put_strings(thaw.fallback);
-	put_text(",\"environ\":");
+	put_text(",\"attempts\":[");
+	for (uint32_t number = 1; number <= thaw.attempts; number++) {
+		char path[80];
+
+		attempt_path(path, sizeof(path), number);
+		put_text(number > 1 ? "," : "");
+		put_string(path);
+	}
+	put_text("],\"environ\":");
 	put_strings(thaw.environ);
 	if (extra.size) {
 		put(',');

@@ -5,6 +5,9 @@
  * one range is decoded in place; one that fills several goes through a buffer.
  * First touch of memory costs as much as decoding it, so ranges are populated
  * by MADV_POPULATE_WRITE (5.14) where that is known.
+ *
+ * What takes long in a thaw is reading and decoding, so the watchdog looks here:
+ * once a block.  A disk that hangs is not noticed; the cold start would hang on it too.
  */
 #include "thaw.h"
 
@@ -33,6 +36,8 @@ static void decode(const struct plan_block *block, uint8_t *buffer, unsigned lon
 	const uint8_t *packed = thaw.packed + block->offset;
 	uint8_t *target = block->segments == 1 ? (uint8_t *)segments[0].start : buffer;
 
+	if (sys_now_ns() - thaw.started_ns > thaw.watchdog_ns)
+		decline("the thaw took longer than %u ms (at block %u)", thaw.watchdog_ns / 1000000, (unsigned long)number);
 	if (xxh32(packed, block->packed) != block->checksum)
 		decline("block %u of pages.lz4 is damaged: its checksum does not fit", number);
 	for (uint32_t part = 0; part < block->segments; part++)

@@ -21,6 +21,7 @@
 #define BIN "bin/"
 #define IN_S3 "s3://"
 #define MOST_WORDS 128
+#define WATCHDOG_MOST_S 600UL /* as quickthaw/names.py */
 
 static char boot_path[512];
 static char *second[MOST_WORDS];
@@ -87,6 +88,21 @@ static int number_of(const char *text)
 		value = value * 10 + *text - '0';
 	}
 	return value > 2 ? value : -1;
+}
+
+/* Seconds with an optional fraction, as nanoseconds; 0 when it is none, or more than WATCHDOG_MOST_S. */
+static uint64_t seconds_of(const char *text)
+{
+	uint64_t value = 0, unit = 1000000000UL;
+
+	if (!*text || (*text == '.' && !text[1]))
+		return 0;
+	for (; *text >= '0' && *text <= '9' && value <= WATCHDOG_MOST_S * unit; text++)
+		value = value * 10 + (uint64_t)(*text - '0') * unit;
+	if (*text == '.')
+		for (text++; *text >= '0' && *text <= '9'; text++)
+			value += (uint64_t)(*text - '0') * (unit /= 10);
+	return *text || value > WATCHDOG_MOST_S * 1000000000UL ? 0 : value;
 }
 
 /* Reads and removes what start_again() added, always the last entry. */
@@ -183,13 +199,14 @@ static bool criu_permitted(void)
 /* True when a thaw is wanted; otherwise thaw.fallback is to be started without a reason. */
 bool options_read(int argc, char **argv, char **environ)
 {
-	const char *engine = "auto", *name = base_name(argv[0]), *value;
+	const char *engine = "auto", *name = base_name(argv[0]), *watchdog = NULL, *value;
 	bool declined = false, several = false;
 
 	thaw.environ = environ;
 	thaw.arguments = argv;
 	thaw.snapshot = DEFAULT_SNAPSHOT;
 	thaw.telemetry_fd = -1;
+	thaw.watchdog_ns = WATCHDOG_NS;
 	take_tries(environ);
 	fetched_take(environ);
 	for (char **entry = environ; *entry; entry++) {
@@ -201,6 +218,8 @@ bool options_read(int argc, char **argv, char **environ)
 			read_switches(value);
 		else if ((value = value_of(*entry, "_LAMBDA_TELEMETRY_LOG_FD")))
 			thaw.telemetry_fd = number_of(value);
+		else if ((value = value_of(*entry, "QUICKTHAW_WATCHDOG")) && *value)
+			watchdog = value;
 		else if (value_of(*entry, "QUICKTHAW_DECLINED"))
 			declined = true;
 		else if (value_of(*entry, "AWS_LAMBDA_MAX_CONCURRENCY"))
@@ -231,5 +250,9 @@ bool options_read(int argc, char **argv, char **environ)
 		decline("AWS_LAMBDA_MAX_CONCURRENCY wants several processes; a snapshot is one");
 	if (begins_with(thaw.snapshot, IN_S3) && !thaw.fetched.pipe_fd)
 		return false;
-	return text_equal(engine, "auto") || text_equal(engine, "native");
+	if (!text_equal(engine, "auto") && !text_equal(engine, "native"))
+		return false;
+	if (watchdog && !(thaw.watchdog_ns = seconds_of(watchdog)))
+		decline("QUICKTHAW_WATCHDOG=%s is no number of seconds up to %u", watchdog, WATCHDOG_MOST_S);
+	return true;
 }

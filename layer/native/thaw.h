@@ -65,6 +65,7 @@ struct fetched { /* see fetched.c */
 };
 
 #define TRY_VARIABLE "QUICKTHAW_TRY"
+#define WATCHDOG_NS 5000000000UL /* half of Lambda's init limit: the other is left for the cold start */
 
 /* No pointer in here leads to argv or the environment but through the copies in the vault. */
 struct thaw {
@@ -73,6 +74,8 @@ struct thaw {
 	char **environ;
 	int telemetry_fd;      /* _LAMBDA_TELEMETRY_LOG_FD; -1: none */
 	uint32_t tries;        /* how often start_again() has been used */
+	uint32_t attempts;     /* files of attempt_begin() that the wake has to remove */
+	uint64_t watchdog_ns;  /* QUICKTHAW_WATCHDOG, else WATCHDOG_NS */
 	char **arguments;      /* our own argv */
 	const char *alone;     /* why the fallback is the original command: it is logged here; NULL: it is not */
 	bool off;              /* a cold start is what the function asked for */
@@ -88,7 +91,8 @@ struct thaw {
 	uint64_t phase_ns[PHASE_COUNT];
 	uint64_t started_ns, phase_began_ns;
 	uint64_t signal_mask;
-	int packed_fd, raw_fd;
+	int plan_fd, packed_fd, raw_fd;
+	struct plan_header peeked; /* of plan_peek(), before the plan is mapped */
 	int thaw_read, thaw_write;
 	uint32_t range_count;
 	struct range ranges[MAX_RANGES];
@@ -170,6 +174,10 @@ void vmas_protect(void);
 
 /* fill.c */
 void fill(void);
+
+/* attempts.c */
+size_t attempt_path(char *out, size_t room, uint32_t number);
+void attempt_begin(void);
 
 /* entries.c */
 void entries_make(void);

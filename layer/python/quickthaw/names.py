@@ -10,9 +10,10 @@ ENV_MODE = "QUICKTHAW_MODE"  # grow | stream | async | sync | plain (criu engine
 ENV_SNAPSHOT = "QUICKTHAW_SNAPSHOT"  # snapshot directory or s3://BUCKET/PREFIX, else SNAPSHOT_PATH
 ENV_CRIU = "QUICKTHAW_CRIU"  # criu binary, else CRIU_PATH
 ENV_DECLINED = "QUICKTHAW_DECLINED"  # set by the native restorer: why it did not thaw
+ENV_SINCE = "QUICKTHAW_SINCE"  # set with it: CLOCK_MONOTONIC in seconds when the start began
 ENV_NATIVE = "QUICKTHAW_NATIVE"  # switches of the native restorer, for learn and for tests
 ENV_PYTHON = "QUICKTHAW_PYTHON"  # OS-only runtimes: the interpreter that the function brings
-ENV_WATCHDOG = "QUICKTHAW_WATCHDOG"  # seconds a thaw may take before it is given up
+ENV_WATCHDOG = "QUICKTHAW_WATCHDOG"  # seconds a thaw may take in all before it is given up
 
 ENV_HANDLER = "_HANDLER"  # Lambda's own: module.function
 ENV_TASK_ROOT = "LAMBDA_TASK_ROOT"  # Lambda's own: the function's directory
@@ -22,7 +23,6 @@ ENV_TELEMETRY = "_LAMBDA_TELEMETRY_LOG_FD"  # Lambda's own: descriptor for frame
 ENGINES = ("auto", "native", "criu", "off")
 MODES = ("grow", "stream", "async", "sync", "plain")
 INIT_LIMIT_S = 10.0  # Lambda's, for the whole init
-WATCHDOG_S = 5.0  # seconds a thaw may take by default; the other half is left for the cold start
 WATCHDOG_MOST_S = 600.0
 
 # --- where things lie on Lambda ------------------------------------------------

@@ -5,8 +5,8 @@
 What Lambda does when things go wrong, and this does too: an init that fails or
 takes over 10 s is done again inside the first invoke; a crash or a timeout
 resets the environment, and the next event starts a new process whose init
-counts into that event's duration (a "suppressed init").  Unlike Lambda's, our
-reset also empties /tmp.
+counts into that event's duration (a "suppressed init").  Lambda's reset keeps
+/tmp; ours empties it, unless the spec names a directory for it.
 
 Durations: init from the exec of the runtime process to its first GET next;
 an invocation from the moment the event is sent to the next GET next.
@@ -32,7 +32,7 @@ from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import UsageError
 from quickthaw.names import ENV_SNAPSHOT, INIT_LIMIT_S, S3
 from quickthaw.sandbox.layout import interpreter, layout
-from quickthaw.sandbox.spec import Kind, SandboxSpec
+from quickthaw.sandbox.spec import Bind, Kind, SandboxSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,7 @@ class FunctionSpec:
         env: The function's own variables; they go over what the emulator sets.
         deny: See `SandboxSpec`; also the next three.
         before_exec: Called with the host pid when only the exec of the runtime is missing.
+        tmp: A directory shown as /tmp, which outlives a reset; None for a new one of memory each time.
     """
 
     task: Path
@@ -69,6 +70,7 @@ class FunctionSpec:
     memory_limit: bool = False
     disk_bytes_per_s: int | None = None
     before_exec: Callable[[int], None] | None = None
+    tmp: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +161,7 @@ class _Environment:
             runtime=spec.runtime or runtime_site(spec.python), kind=_kind(spec), memory_mb=spec.memory_mb,
             deny=spec.deny, cpu_limit=spec.cpu_limit, memory_limit=spec.memory_limit,
             disk_bytes_per_s=spec.disk_bytes_per_s,
+            binds=() if spec.tmp is None else (Bind(spec.tmp, "/tmp", writable=True),),
         )  # fmt: skip
         where = layout(sandbox)
         argv = [where.python, "-m", "awslambdaric", spec.handler]

@@ -27,20 +27,23 @@ class FrameDecoder:
 
     Args:
         library: path of liblz4.so.1.
-        path: the page file.
+        path: the page file's, for messages.
+        fd: the page file, open; it stays the caller's to close.
         arrived: waits until the bytes from start to end are in it; None: they are.
 
     Raises:
-        Declined: the library or the file cannot be opened.
+        Declined: the library cannot be opened.
         BadSnapshot: the file's index is damaged.
     """
 
-    def __init__(self, library: str, path: str, arrived: Callable[[int, int], None] | None = None) -> None:
+    def __init__(
+        self, library: str, path: str, fd: int, arrived: Callable[[int, int], None] | None = None
+    ) -> None:
         self.path = path
+        self._fd = fd
         self._arrived = arrived or (lambda _start, _end: None)
         try:
             self._frames = liblz4.Frames(library)
-            self._fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         except OSError as error:
             raise Declined(f"cannot decode {path}: {error}") from error
         self.index = pages.read_index(self._fd, path, self._arrived)
@@ -98,16 +101,5 @@ class FrameDecoder:
             raise Declined(f"{self.path} holds {total} bytes of pages, not {self.index.content_size}")
 
     def close(self) -> None:
-        """Gives back the file and liblz4's context."""
+        """Gives back liblz4's context."""
         self._frames.close()
-        posix.close(self._fd)
-
-
-def write_all(fd: int, data: memoryview) -> None:
-    """write(2) until all is written.
-
-    Raises:
-        OSError: as write(2), ENOSPC and EPIPE above all.
-    """
-    while data:
-        data = data[posix.write(fd, data) :]

@@ -13,6 +13,7 @@ Namespace `Quickthaw`; dimensions and units:
     Fallback  Count: 1 for a start that should have been a thaw, 0 for a thaw
         by FunctionName, so that its average is the rate of fallbacks;
         1 also by FunctionName, Engine (cold) and Reason
+    LostDuration  Milliseconds that such a start lost before its cold start began; as Fallback
 
 `engine off` is a wish and no fallback: such a start has no metrics.  CloudWatch
 bills every combination of dimensions as a metric, so `Reason` is one of the few
@@ -37,6 +38,7 @@ DURATIONS = {  # member of the log line, in seconds: metric, in ms
     "wake_s": "WakeDuration",
     "cold_init_saved_s": "ColdInitSaved",
 }
+LOST = "LostDuration"
 OFF = "engine off"  # the bootstrap's reason when QUICKTHAW_ENGINE says so
 
 # What a reason's text holds, and the word it becomes; the first that fits.
@@ -52,6 +54,8 @@ WORDS = (
     ("when the function was frozen", "file-changed"),
     ("no such file", "file-changed"),
     ("took longer than", "too-slow"),
+    ("made no progress", "too-slow"),
+    ("times in this environment", "failed-before"),
     ("no space left", "no-room"),
     ("cannot allocate", "no-room"),
     ("unexpected", "defect"),
@@ -95,6 +99,9 @@ def members(record: Mapping[str, object], *, function: str, timestamp_ms: int) -
         values["Fallback"] = 1
         dimensions["Engine"] = "cold"
         dimensions["Reason"] = word(str(reason or ""))
+        lost = record.get("lost_s")
+        if isinstance(lost, (int, float)):
+            values[LOST] = round(lost * 1000, 3)
     else:
         values["Fallback"] = 0
         dimensions["Engine"] = str(engine)

@@ -17,7 +17,8 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import BadSnapshot, Declined
-from quickthaw.runtime import checks, report, restore
+from quickthaw.runtime import attempts, checks, report, restore, watchdog, workdir
+from quickthaw.runtime.opened import Opened
 from quickthaw.snapshot import manifest
 
 TYPE_CHECKING = False
@@ -37,26 +38,29 @@ def main(command: list[str], started_s: float) -> NoReturn:
     """
     environ = initial_environ()
     declined = environ.pop(names.ENV_DECLINED, None)
+    started_s = _began(environ.pop(names.ENV_SINCE, None), started_s)
     remote: Remote | None = None
+    attempt = None
     try:
         engine = _engine(environ)
         snapshot = environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
+        given = environ.get(names.ENV_WATCHDOG)
         if snapshot.startswith(names.S3):
             if engine == "criu" or declined is not None:
                 _criu_permitted(declined)  # else nothing needs to be fetched
             # Signatures and TLS, 25 ms: for such a snapshot only.
             from quickthaw.runtime.remote import Remote
 
-            deadline_s = started_s + _allowed_s(environ, 0.0)
+            # What a cold start takes stands in the manifest: until that is here, half of Lambda's limit.
+            deadline_s = started_s + watchdog.total_s(given, names.INIT_LIMIT_S / 2)
             remote = Remote(snapshot, environ, started_s=started_s, deadline_s=deadline_s)
             found = remote.manifest()
-        else:
-            found = manifest.read(snapshot)
-        deadline_s = started_s + _allowed_s(environ, found.cold_init_s)
-        if remote is not None:
-            remote.limit(deadline_s)
+            remote.limit(started_s + watchdog.total_s(given, found.cold_init_s))
             if declined is None and engine != "criu":
                 declined = _hand_over(remote, found, command, environ, started_s)
+        else:
+            opened = Opened(snapshot)
+            found = manifest.read(snapshot, directory=opened.fd)
         if engine == "native":
             raise Declined(declined or "the native restorer is not in this layer")
         _criu_permitted(declined)
@@ -64,27 +68,43 @@ def main(command: list[str], started_s: float) -> NoReturn:
         if handler != found.handler:
             raise Declined(f"the snapshot is of handler {found.handler}, the function's is {handler}")
         if remote is not None:
-            snapshot = remote.unpack(found)
-        checks.snapshot_fits(found, snapshot)
+            opened = Opened(remote.unpack(found))
+        checks.snapshot_fits(found, opened)
         attempt = restore.Restoration(
             found,
-            snapshot,
+            opened,
             mode=environ.get(names.ENV_MODE) or default_mode(found),
             environ=environ,
             declined=declined,
             started_s=started_s,
-            deadline_s=deadline_s,
             remote=remote,
         )
+        if attempts.begin(found.id):
+            workdir.sweep()
         pid = attempt.run()
-    except (Declined, BadSnapshot) as reason:
-        _start_cold(command, environ, str(reason), started_s, remote)
+    except (Declined, BadSnapshot, OSError) as reason:
+        why = str(reason)
     except Exception as error:  # a defect of ours must not cost the user a start
-        _start_cold(command, environ, f"unexpected {type(error).__name__}: {error}", started_s, remote)
-    attempt.finish()
+        why = f"unexpected {type(error).__name__}: {error}"
+    else:
+        attempt.finish()
+        attempts.woke(found.id)
+        if remote is not None:
+            remote.close()
+        _end_as(restore.supervise(pid, attempt))
     if remote is not None:
         remote.close()
-    _end_as(restore.supervise(pid))
+    if attempt is not None and attempt.ended_by:
+        _end_as(-attempt.ended_by)
+    _start_cold(command, environ, why, started_s)
+
+
+def _began(since: str | None, started_s: float) -> float:
+    """When this start began: the native engine may have tried before us, and what it took is lost as well."""
+    try:
+        return min(started_s, max(float(since), started_s - names.INIT_LIMIT_S)) if since else started_s
+    except ValueError:
+        return started_s
 
 
 def _engine(environ: Mapping[str, str]) -> str:
@@ -123,21 +143,6 @@ def _criu_permitted(declined: str | None) -> None:
         raise Declined(_joined(declined, checks.CRIU_NOT_PERMITTED))
 
 
-def _allowed_s(environ: Mapping[str, str], cold_init_s: float) -> float:
-    """Seconds that a thaw may take; what is left of Lambda's init limit must be enough for the cold start."""
-    given = environ.get(names.ENV_WATCHDOG)
-    allowed_s = max(1.0, min(names.WATCHDOG_S, names.INIT_LIMIT_S - cold_init_s))
-    try:
-        allowed_s = float(given) if given else allowed_s
-    except ValueError:
-        allowed_s = 0.0
-    if not 0 < allowed_s <= names.WATCHDOG_MOST_S:
-        raise Declined(
-            f"{names.ENV_WATCHDOG}={given} is no number of seconds up to {names.WATCHDOG_MOST_S:.0f}"
-        )
-    return allowed_s
-
-
 def default_mode(found: manifest.Manifest) -> str:
     """The fastest mode with defined behaviour for this snapshot."""
     if all(pages["file"] is None for pages in found.pages.values()):
@@ -145,11 +150,7 @@ def default_mode(found: manifest.Manifest) -> str:
     return "grow" if found.processes == len(found.pages) == 1 else "async"
 
 
-def _start_cold(
-    command: list[str], environ: dict[str, str], reason: str, started_s: float, remote: Remote | None
-) -> NoReturn:
-    if remote is not None:
-        remote.close()
+def _start_cold(command: list[str], environ: dict[str, str], reason: str, started_s: float) -> NoReturn:
     report.write(
         {
             "engine": "cold",

@@ -35,6 +35,7 @@ from typing import Any, NoReturn
 from quickthaw import names
 from quickthaw.errors import Declined
 from quickthaw.runtime import report
+from quickthaw.runtime.patience import Patience
 from quickthaw.runtime.renewal import (
     client,
     clock,
@@ -117,7 +118,12 @@ def up(context: dict[str, Any], state: State, handler: str) -> None:
     name = "parent"
     try:
         _end_with_parent(context)
+        patience = Patience(
+            context, kernel_s, lambda why: _start_cold(context, f"the process could not wake: {why}")
+        )
         for name, step in _steps(context, state, handler):
+            if name == "hooks":
+                _hooks_begin(context, patience)
             step()
             now = kernel_s()
             steps[name], last = now - last, now
@@ -126,6 +132,7 @@ def up(context: dict[str, Any], state: State, handler: str) -> None:
         logs.hand_over(state.stand_ins, bootstrap)
         now = kernel_s()
         steps["runtime"] = now - last
+        patience.lift()
         _tell(context, {"wake_s": now - begin, "steps": steps, "total_s": now - context["started_s"]})
     except BaseException as error:
         _fail(context, name, error)
@@ -154,6 +161,15 @@ def _same_handler(context: dict[str, Any], handler: str) -> None:
         raise Declined(f"the snapshot is of handler {handler}, the function's is {wanted}")
 
 
+def _hooks_begin(context: dict[str, Any], patience: Patience) -> None:
+    """Whoever watches the time is told that the function's own code comes next."""
+    import snapshot_restore_py
+
+    patience.hooks(len(snapshot_restore_py.get_after_restore()))
+    if context["report"] == "woke":
+        _write(names.WOKE_FD, {"step": "hooks"})
+
+
 def _tell(context: dict[str, Any], woke: dict[str, Any]) -> None:
     """Writes the log line, and tells the bootstrap, if one waits, that the process is awake.
 
@@ -175,6 +191,9 @@ def _tell(context: dict[str, Any], woke: dict[str, Any]) -> None:
         },
         os.environ,
     )
+    for path in context.get("attempts", ()):  # see `attempts`; with CRIU the bootstrap does it
+        with contextlib.suppress(OSError):
+            os.unlink(path)
     if context["report"] == "woke":
         _write(names.WOKE_FD, {"woke": True})
     os.close(names.THAW_FD)
@@ -222,7 +241,8 @@ def _start_cold(context: dict[str, Any], reason: str) -> None:
             with contextlib.suppress(OSError):
                 os.set_inheritable(fd, False)
     command = context["command"]
-    os.execvpe(command[0], command, {**environ, names.ENV_DECLINED: reason})
+    why = {names.ENV_DECLINED: reason, names.ENV_SINCE: str(context["started_s"])}
+    os.execvpe(command[0], command, {**environ, **why})
 
 
 def _end_with_parent(context: dict[str, Any]) -> None:
