@@ -13,6 +13,7 @@ from quickthaw import names
 from quickthaw.emulator.run import EnvironmentRun, FunctionSpec, run_environment
 from quickthaw.errors import BadSnapshot, QuickthawError, ToolFailed, Unavailable, UsageError
 from quickthaw.publish.run import Order, publish
+from quickthaw.runtime.transfer import PART_LEAST
 from quickthaw.snapshot import manifest
 
 from tests.conftest import VICTIMS, Freezer
@@ -26,7 +27,7 @@ PAGES = {"native": "native/pages.lz4", "criu": "images/pages-1.comp.img"}
 
 @pytest.fixture(scope="session")
 def packed(freeze: Freezer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small victim in the layout that can be fetched; its pages are five parts.  Not to be written to."""
+    """The small victim in the layout that can be fetched; its pages are some parts.  Not to be written to."""
     out = tmp_path_factory.mktemp("packed") / "snapshot"
     return freeze(VICTIMS / "small", out, layout="lz4")
 
@@ -66,7 +67,8 @@ def assert_thawed(run: EnvironmentRun, engine: str) -> dict[str, Any]:
     assert (run.engine, run.errors) == (engine, ()), run.log
     assert [answer["sum"] for answer in answers] == [100_009] * 2
     assert answers[0]["hooks"][-1] == "second after"
-    assert answers[1]["tmp"] == []
+    # Where CRIU came second, the native engine's attempt stays counted.
+    assert not [name for name in answers[1]["tmp"] if engine == "native" or "-native-" not in name]
     assert not [command for command in answers[1]["commands"] if "boot.py" in command and engine == "native"]
     (line,) = lines(run)
     return line
@@ -81,7 +83,8 @@ def assert_cold(run: EnvironmentRun, *reasons: str) -> None:
     assert line["engine"] == "cold"
     assert any(reason in line["reason"] for reason in reasons), line["reason"]
     assert line["Reason"] in ("fetch-failed", "damaged", "too-slow"), line
-    assert answers[1]["tmp"] == []
+    counted = [name for name in answers[1]["tmp"] if name.startswith(".quickthaw-")]
+    assert answers[1]["tmp"] == counted, "at most the empty file that counts the attempt"
     assert not [command for command in answers[1]["commands"] if "boot.py" in command]
     assert "QUICKTHAW_HANDOVER" not in answers[0]["environ"]
 
@@ -258,23 +261,31 @@ def test_every_engine_and_mode_answers_as_a_cold_start(
     assert line["FetchDuration"] == pytest.approx(line["fetch_s"] * 1000, abs=0.01)
 
 
-def test_the_pages_are_read_in_parts_and_nothing_is_read_twice(uri: str, thaw: Thaw, aws: Proxy) -> None:
+def parts(packed: Path, engine: str) -> int:
+    """How many requests its pages are."""
+    return -(-(packed / PAGES[engine]).stat().st_size // PART_LEAST)
+
+
+def test_the_pages_are_read_in_parts_and_nothing_is_read_twice(
+    uri: str, packed: Path, thaw: Thaw, aws: Proxy
+) -> None:
     thaw(uri)
     assert aws.count("GET", names.MANIFEST) == aws.count("GET", "native/plan") == 1
-    assert aws.count("GET", PAGES["native"]) == 5
-    assert aws.count("GET") == 7
+    assert parts(packed, "native") > 3
+    assert aws.count("GET", PAGES["native"]) == parts(packed, "native")
+    assert aws.count("GET") == parts(packed, "native") + 2
 
 
 @pytest.mark.parametrize("engine", ["native", "criu"])
 @pytest.mark.parametrize("kind", ["throttle", "fail", "cut", "cut body"])
 def test_a_part_that_fails_is_asked_for_again(
-    kind: Kind, engine: str, uri: str, thaw: Thaw, aws: Proxy
+    kind: Kind, engine: str, uri: str, packed: Path, thaw: Thaw, aws: Proxy
 ) -> None:
     fault = Fault(part(engine), kind, times=3)
     aws.faults.append(fault)
     assert_thawed(thaw(uri, engine=engine), engine)
     assert fault.times == 0
-    assert aws.count("GET", PAGES[engine]) == 8
+    assert aws.count("GET", PAGES[engine]) == parts(packed, engine) + 3
 
 
 @pytest.mark.parametrize("name", [names.MANIFEST, "native/plan"])
@@ -287,10 +298,11 @@ def test_a_small_file_that_fails_is_asked_for_again(
     assert aws.count("GET", name) == 3
 
 
-def test_a_connection_that_falls_silent_is_replaced(uri: str, thaw: Thaw, aws: Proxy) -> None:
+def test_a_connection_that_falls_silent_is_replaced(uri: str, packed: Path, thaw: Thaw, aws: Proxy) -> None:
+    """Where the time suffices: this function's cold start is faster than that."""
     aws.faults.append(Fault(part("native"), "stall"))
-    assert_thawed(thaw(uri), "native")
-    assert aws.count("GET", PAGES["native"]) == 6
+    assert_thawed(thaw(uri, QUICKTHAW_WATCHDOG="5"), "native")
+    assert aws.count("GET", PAGES["native"]) == parts(packed, "native") + 1
 
 
 def test_where_a_memfd_is_refused_the_pages_are_a_file_without_a_name(
@@ -398,7 +410,7 @@ def test_a_fetcher_that_is_killed_is_a_cold_start(uri: str, thaw: Thaw, aws: Pro
 def test_a_fetch_that_takes_too_long_is_given_up(engine: str, uri: str, thaw: Thaw, aws: Proxy) -> None:
     aws.faults.append(Fault(part(engine), "stall", times=-1))
     run = thaw(uri, engine=engine, QUICKTHAW_WATCHDOG="1")
-    assert_cold(run, "it took too long", "took longer than 1.0 s")
+    assert_cold(run, "it took too long", "took longer than 1 s", "took longer than 1000 ms")
     assert 0.9 < lines(run)[0]["lost_s"] < 2.5
 
 
