@@ -12,7 +12,7 @@ static const uint32_t record_sizes[TABLE_COUNT] = {
 	sizeof(struct plan_segment), sizeof(struct plan_protect),  sizeof(struct plan_thread),
 	sizeof(struct plan_sigaction), sizeof(struct plan_symbol), sizeof(struct plan_object),
 	sizeof(struct plan_fd),     sizeof(struct plan_watch),     sizeof(struct plan_lock),
-	sizeof(struct plan_timer),  sizeof(struct plan_entry),     sizeof(struct plan_write),
+	sizeof(struct plan_timer),  sizeof(struct plan_entry),     sizeof(struct plan_touch),
 };
 
 static void check_piece(struct plan_piece piece)
@@ -127,14 +127,16 @@ static void check_blocks(void)
 		BAD("pages belong to no block");
 }
 
-static void check_writes(void)
+static void check_touches(void)
 {
-	const struct plan_write *writes = ROWS(plan_write, TABLE_WRITES);
+	const struct plan_touch *touches = ROWS(plan_touch, TABLE_TOUCHES);
 
-	for (uint32_t at = 0; at < COUNT(TABLE_WRITES); at++) {
-		check_span(writes[at].start, writes[at].size);
-		if (!(covering(writes[at].start, writes[at].size)->prot & PROT_WRITE))
-			BAD("pages are to be written where nothing can be written");
+	for (uint32_t at = 0; at < COUNT(TABLE_TOUCHES); at++) {
+		uint32_t needed = touches[at].write ? PROT_WRITE : PROT_READ;
+
+		check_span(touches[at].start, touches[at].size);
+		if (!(covering(touches[at].start, touches[at].size)->prot & needed))
+			BAD("pages are to be touched where they cannot be");
 	}
 }
 
@@ -248,7 +250,7 @@ void plan_check_bounds(void)
 	check_tables();
 	check_maps();
 	check_blocks();
-	check_writes();
+	check_touches();
 	check_files();
 	check_threads();
 	check_vdso();

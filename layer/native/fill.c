@@ -28,7 +28,7 @@ struct decoder {
 };
 
 static struct decoder decoders[MAX_WORKERS];
-static uint32_t decoder_count, next_block, next_write;
+static uint32_t decoder_count, next_block, next_touch;
 static uint32_t mapped; /* all memory is */
 
 static void populate(const struct plan_segment *segment)
@@ -111,17 +111,22 @@ static void decode_ahead(uint8_t *room)
 }
 
 /*
- * Lazy pages that are known to be written to: copied here, by all CPUs, they
- * cost a third less than a fault each would, and none later.
+ * Lazy pages that are known to be touched, by all CPUs at once.  Those that are
+ * written to are copied by a call for each run, at a third less than a fault
+ * for each page costs.  Those that are only read are best mapped by a fault,
+ * which maps its cached neighbours too: MADV_POPULATE_READ goes page by page.
  */
-static void write_lazy(void)
+static void touch_lazy(void)
 {
-	const struct plan_write *writes = ROWS(plan_write, TABLE_WRITES);
+	const struct plan_touch *touches = ROWS(plan_touch, TABLE_TOUCHES);
 	uint32_t at;
 
-	while (!thaw.options.no_populate && (at = __atomic_fetch_add(&next_write, 1, __ATOMIC_RELAXED)) < COUNT(TABLE_WRITES))
-		if (SYS(madvise, writes[at].start, writes[at].size, MADV_POPULATE_WRITE) == -EINVAL)
-			return; /* an older kernel: they are written when they are */
+	while ((at = __atomic_fetch_add(&next_touch, 1, __ATOMIC_RELAXED)) < COUNT(TABLE_TOUCHES))
+		if (!touches[at].write)
+			(void)*(volatile const uint8_t *)touches[at].start;
+		else if (!thaw.options.no_populate &&
+			 SYS(madvise, touches[at].start, touches[at].size, MADV_POPULATE_WRITE) == -EINVAL)
+			thaw.options.no_populate = true; /* an older kernel: they are copied when they are written to */
 }
 
 static void work(const struct decoder *decoder)
@@ -130,7 +135,7 @@ static void work(const struct decoder *decoder)
 
 	while ((number = next()) < COUNT(TABLE_BLOCKS))
 		decode(number, decoder->buffer);
-	write_lazy();
+	touch_lazy();
 }
 
 static void begin_work(void *argument)
@@ -189,7 +194,7 @@ void fill_begin(void)
 	bool ahead = COUNT(TABLE_BLOCKS) && !thaw.fetched.pipe_fd && !thaw.options.no_huge;
 	long result;
 
-	if (!COUNT(TABLE_BLOCKS) && !COUNT(TABLE_WRITES))
+	if (!COUNT(TABLE_BLOCKS) && !COUNT(TABLE_TOUCHES))
 		return;
 	count = count > MAX_WORKERS ? MAX_WORKERS : count ? count : 1;
 	decoder_count = count;

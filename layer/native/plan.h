@@ -90,9 +90,11 @@ struct plan_segment {
 	uint64_t size;
 };
 
-struct plan_write { /* lazy pages that will be written to, as far as was learned */
+struct plan_touch { /* lazy pages that will be touched, as far as was learned */
 	uint64_t start;
 	uint64_t size;
+	uint32_t write; /* copy all of it; else read from it once */
+	uint32_t reserved;
 };
 
 struct plan_protect {
@@ -198,7 +200,7 @@ enum plan_table_id {
 	TABLE_LOCKS,
 	TABLE_TIMERS,
 	TABLE_ENTRIES,
-	TABLE_WRITES,
+	TABLE_TOUCHES,
 	TABLE_COUNT
 };
 

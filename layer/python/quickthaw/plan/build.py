@@ -213,7 +213,7 @@ class _Plan:
         )
         memory.add_blocks(self.tables, blocks)
         if self.layout == "lazy" and self.hot is not None:
-            memory.add_writes(self.tables, self.areas, self.hot)
+            memory.add_touches(self.tables, self.areas, self.hot)
         state.add_threads(self.tables, self.process, self.contents)
         state.add_signals(self.tables, self.process)
         state.add_timers(self.tables, self.process)

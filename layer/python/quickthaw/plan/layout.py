@@ -148,7 +148,9 @@ BLOCK: Final = Record(
     ),
 )
 SEGMENT: Final = Record("plan_segment", (("start", "Q"), ("size", "Q")))
-WRITE: Final = Record("plan_write", (("start", "Q"), ("size", "Q")))  # lazy pages that will be written to
+TOUCH: Final = Record(  # lazy pages that will be touched
+    "plan_touch", (("start", "Q"), ("size", "Q"), ("write", "I"), ("reserved", "I"))
+)
 PROTECT: Final = Record("plan_protect", (("start", "Q"), ("size", "Q"), ("prot", "I"), ("reserved", "I")))
 THREAD: Final = Record(
     "plan_thread",
@@ -228,7 +230,7 @@ TABLES: Final = (
     LOCK,
     TIMER,
     ENTRY,
-    WRITE,
+    TOUCH,
 )
 
 MM_FIELDS: Final = (

@@ -19,6 +19,7 @@ _MAP_KEPT: Final = 0x4000 | 0x100 | 0x20000  # MAP_NORESERVE, MAP_GROWSDOWN, MAP
 _MADV_RANDOM: Final = 1
 _MADV_DONTDUMP: Final = 16  # set on the vdso by the kernel; means nothing for a thaw
 _MADV_WIPEONFORK: Final = 18
+_AROUND: Final = 16  # pages that a fault on a cached file maps, aligned (mm/memory.c, fault_around_bytes)
 
 
 def add_files(tables: Tables, identities: Mapping[str, Identity]) -> None:
@@ -135,15 +136,26 @@ def add_blocks(tables: Tables, blocks: Iterable[pagefiles.Block]) -> None:
         )
 
 
-def add_writes(tables: Tables, areas: Iterable[Area], hot: HotSet) -> None:
-    """Lazy pages that a request is known to write to, to be copied in advance by all CPUs."""
+def add_touches(tables: Tables, areas: Iterable[Area], hot: HotSet) -> None:
+    """Pages that a request is known to touch, to be mapped or copied in advance by all CPUs."""
     for area in areas:
-        if not area.vma.prot & mmap.PROT_WRITE:
-            continue
         for run in area.runs:
-            if run.source is Source.LAZY:
-                for first, count in runs(hot.written.intersection(range(run.first, run.last))):
-                    tables.add(layout.WRITE, start=first * names.PAGE_SIZE, size=count * names.PAGE_SIZE)
+            if run.source not in (Source.LAZY, Source.FILE):
+                continue
+            pages = hot.pages.intersection(range(run.first, run.last))
+            written = hot.written & pages if area.vma.prot & mmap.PROT_WRITE else frozenset[int]()
+            for first, count in runs(written):
+                _add_touch(tables, first, count, write=True)
+            if area.vma.prot & mmap.PROT_READ:
+                windows: dict[int, int] = {}
+                for page in sorted(pages - written):
+                    windows.setdefault(page // _AROUND, page)
+                for page in windows.values():
+                    _add_touch(tables, page, 1, write=False)
+
+
+def _add_touch(tables: Tables, first: int, count: int, *, write: bool) -> None:
+    tables.add(layout.TOUCH, start=first * names.PAGE_SIZE, size=count * names.PAGE_SIZE, write=int(write))
 
 
 def _pieces(area: Area) -> list[tuple[int, int, Source, int]]:

@@ -8,8 +8,9 @@ are kept as bytes, which the feed gives to CRIU as files of its own; page files
 stay open until they have been decoded.
 
 What this cannot close: files of the function that CRIU maps by their paths.
-CRIU compares their sizes and build-ids itself when it opens them (its
---file-validation), so a library that is exchanged after our check fails there.
+They are compared before CRIU starts and again when it has opened them all, so
+a library that is exchanged in between is declined, and one that is exchanged
+later is not in the process.
 
 The images are some 20 files and 0.2 to 2 MB; copying them costs less than a
 millisecond.  Links, as before, let CRIU read what nobody had checked.

@@ -26,7 +26,7 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import BadSnapshot, Declined
-from quickthaw.runtime import criu_command, modes, watchdog, workdir
+from quickthaw.runtime import checks, criu_command, modes, watchdog, workdir
 from quickthaw.runtime.feed import write_file
 from quickthaw.snapshot import plainjson
 
@@ -135,6 +135,7 @@ class Restoration:
             self._start_feed()
         _thread.start_new_thread(self._watch_criu, ())
         self._wait_for({"criu"} if self.feed.first else {"fed", "criu"})
+        checks.files_fit(self.manifest)  # CRIU has them open now
         restored_s = time.monotonic()
         self._release(
             {
