@@ -139,6 +139,10 @@ struct plan_object {
 	uint64_t a, b, c, d; /* by kind, see layout.py */
 };
 
+struct plan_option { /* in the data of a socket, before its address */
+	int32_t level, name, value;
+};
+
 struct plan_fd {
 	uint32_t fd;
 	uint32_t object;

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quickthaw import names
+from quickthaw.checkpoint import sockets
 from quickthaw.errors import CannotFreeze
 
 _OURS = {0, 1, 2, names.THAW_FD, names.WOKE_FD, names.TELEMETRY_FD}
@@ -27,7 +28,6 @@ _RESTORABLE = (
     "anon_inode:[timerfd]",
     "anon_inode:[signalfd]",
 )
-_TCP_STATES = {"01": "connected", "0A": "listening", "08": "half closed", "02": "connecting"}
 _LAZY = "Open it in the handler on first use, or close it in a hook registered with register_before_snapshot."
 
 
@@ -83,16 +83,16 @@ def _descriptors(proc: Path) -> list[Refusal]:
     for fd, link in sorted(links.items()):
         if fd in _OURS:
             continue
-        what, remedy = _descriptor(proc, link, pipe_ends)
+        what, remedy = _descriptor(proc, fd, link, pipe_ends)
         if what:
             native = link.startswith("/tmp/")
             found.append(Refusal(what=f"descriptor {fd}: {what}", remedy=remedy, native=native))
     return found
 
 
-def _descriptor(proc: Path, link: str, pipe_ends: dict[str, int]) -> tuple[str, str]:
+def _descriptor(proc: Path, fd: int, link: str, pipe_ends: dict[str, int]) -> tuple[str, str]:
     if link.startswith("socket:["):
-        return _socket(proc, link[8:-1])
+        return sockets.impossible(int(proc.name), fd), _LAZY
     if link.startswith("pipe:"):
         if pipe_ends[link] == 1:
             return f"{link}, whose other end is in another process", "Close it, or end that process first."
@@ -123,47 +123,6 @@ def _path(path: str, how: str) -> tuple[str, str]:
     ):
         return f"the device {path}, {how}", _LAZY
     return "", ""
-
-
-def _socket(proc: Path, inode: str) -> tuple[str, str]:
-    for kind in ("tcp", "tcp6"):
-        for line in _lines(proc / "net" / kind):
-            fields = line.split()
-            if len(fields) > 9 and fields[9] == inode:
-                state = _TCP_STATES.get(fields[3], f"in TCP state {int(fields[3], 16)}")
-                if state == "listening":
-                    what = f"a TCP socket listening on {_address(fields[1])}"
-                else:
-                    what = f"a TCP socket {state}, {_address(fields[1])} to {_address(fields[2])}"
-                return what, _LAZY
-    for kind in ("udp", "udp6"):
-        for line in _lines(proc / "net" / kind):
-            fields = line.split()
-            if len(fields) > 9 and fields[9] == inode:
-                return f"a UDP socket on {_address(fields[1])}", _LAZY
-    for line in _lines(proc / "net" / "unix"):
-        fields = line.split()
-        if len(fields) > 6 and fields[6] == inode:
-            if len(fields) == 7:
-                return "", ""  # one end of a socketpair; where the other is elsewhere, CRIU says so
-            return f"a Unix socket {fields[7]}", _LAZY
-    return f"a socket (inode {inode})", _LAZY
-
-
-def _address(text: str) -> str:
-    """`0100007F:1F90` as /proc/net/tcp writes it, little endian words, as people write it."""
-    host, port = text.split(":")
-    words = [bytes.fromhex(host[i : i + 8])[::-1] for i in range(0, len(host), 8)]
-    import ipaddress
-
-    return f"{ipaddress.ip_address(b''.join(words))}:{int(port, 16)}"
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()[1:]
-    except OSError:
-        return []
 
 
 def _children(proc: Path) -> list[Refusal]:

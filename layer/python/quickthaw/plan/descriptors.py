@@ -124,6 +124,7 @@ class _Maker:
         self._by_file: dict[int, int] = {}
         self._by_inode: dict[tuple[str, int], int] = {}
         self._data = 0
+        self._listed: set[int] = set()
         self._inherited: dict[int, int] = {}  # pipe id -> descriptor 0 to 2
         self._inherited_files: dict[int, int] = {}  # file id -> descriptor 0 to 2
         self._numbers = {fd.fd for fd in process.fds}
@@ -144,7 +145,8 @@ class _Maker:
                 self._make(self.process.files[fd.id])
             self.fds.append((fd.fd, self._by_file[fd.id], bool(fd.flags & _CLOEXEC)))
             epoll = self.process.files[fd.id].epfd
-            if epoll is not None:
+            if epoll is not None and fd.id not in self._listed:
+                self._listed.add(fd.id)  # its duplicates share the list
                 self._watch(fd.fd, epoll)
         except Impossible as reason:
             self.reasons.append(f"descriptor {fd.fd}: {reason}")
@@ -335,10 +337,46 @@ def _inet(sock: r.InetSocket) -> Object:
         raise Impossible(f"a {kind} socket listening on port {sock.src_port}")
     if sock.dst_port or sock.state not in (_TCP_CLOSE, 0):
         raise Impossible(f"a {kind} socket connected to port {sock.dst_port}")
-    if sock.src_port:
+    if sock.src_port and sock.type != socket.SOCK_DGRAM:
         raise Impossible(f"a {kind} socket bound to port {sock.src_port}")
-    flags = sock.flags & os.O_NONBLOCK
-    return Object(kind=layout.OBJECT_SOCKET, flags=flags, a=sock.family, b=sock.type, c=sock.proto)
+    options = b"".join(layout.OPTION.pack(level=a, name=b, value=c) for a, b, c in _options(sock))
+    return Object(
+        kind=layout.OBJECT_SOCKET,
+        flags=sock.flags & os.O_NONBLOCK,
+        data=options + _address(sock),
+        a=sock.family,
+        b=sock.type,
+        c=sock.proto,
+        d=len(options) // layout.OPTION.size,
+    )
+
+
+def _options(sock: r.InetSocket) -> list[tuple[int, int, int]]:
+    """Level, name and value of what differs from a fresh socket and changes how it can be used."""
+    found = []
+    if sock.opts is not None:
+        values = {
+            socket.SO_REUSEADDR: sock.opts.reuseaddr,
+            socket.SO_REUSEPORT: sock.opts.so_reuseport,
+            socket.SO_BROADCAST: sock.opts.so_broadcast,
+            socket.SO_KEEPALIVE: sock.opts.so_keepalive,
+        }
+        found = [(socket.SOL_SOCKET, name, 1) for name, value in values.items() if value]
+    if sock.family == socket.AF_INET6 and sock.v6only:
+        found.append((socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1))
+    return found
+
+
+def _address(sock: r.InetSocket) -> bytes:
+    """As bind(2) takes it; nothing for a socket that has none. CRIU keeps an address's words as they are."""
+    if not sock.src_port:
+        return b""
+    words = struct.pack(f"<{len(sock.src_addr)}I", *sock.src_addr)
+    port = struct.pack(">H", sock.src_port)
+    family = struct.pack("<H", sock.family)
+    if sock.family == socket.AF_INET:
+        return family + port + words[:4].ljust(4, b"\0") + bytes(8)
+    return family + port + bytes(4) + words[:16].ljust(16, b"\0") + bytes(4)
 
 
 def shared_bytes(process: Process, segment: int, size: int) -> bytes:
