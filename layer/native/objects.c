@@ -97,15 +97,6 @@ static void make_pipe(const struct plan_object *object, uint32_t slot)
 	set_flags(ends[0], object->flags);
 }
 
-/* A datagram of no bytes is one, but write(2) of no bytes sends none. */
-static void send_empty(int peer)
-{
-	long result = SYS(sendto, peer, NULL, 0, 0, NULL, 0);
-
-	if (result < 0)
-		decline("cannot fill a socket: %e", result);
-}
-
 /* Unread packets: each behind its length, written at the peer. */
 static void fill_socket(int peer, struct plan_piece packets)
 {
@@ -118,10 +109,7 @@ static void fill_socket(int peer, struct plan_piece packets)
 		at += PACKET_HEAD;
 		if (size > (size_t)(end - at))
 			decline("a socket's unread data are damaged");
-		if (size)
-			write_all(peer, at, size, "a socket");
-		else
-			send_empty(peer);
+		write_all(peer, at, size, "a socket");
 		at += size;
 	}
 }

@@ -160,7 +160,7 @@ struct plan_watch {
 
 struct plan_lock {
 	uint32_t fd;
-	uint32_t kind; /* 1 POSIX, 2 flock, 1024 OFD */
+	uint32_t kind; /* 1 POSIX, 2 flock, 4 OFD: CRIU's numbers */
 	uint32_t type; /* F_RDLCK, F_WRLCK */
 	uint32_t reserved;
 	uint64_t start;

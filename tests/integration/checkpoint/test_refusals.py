@@ -28,9 +28,21 @@ HELD = {
         "s = socket.create_server(('::1', 0), family=socket.AF_INET6)",
         r"a TCP socket listening on ::1:\d+",
     ),
-    "a UDP socket": (
-        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 0))",
-        r"a UDP socket on 127\.0\.0\.1:\d+",
+    "a UDP socket with a peer": (
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('127.0.0.1', 9))",
+        r"descriptor \d+: a UDP socket connected to 127\.0\.0\.1:9",
+    ),
+    "a bound TCP socket": (
+        "s = socket.socket(); s.bind(('127.0.0.1', 0))",
+        r"descriptor \d+: a TCP socket bound to 127\.0\.0\.1:\d+",
+    ),
+    "a netlink socket": (
+        "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+        r"descriptor \d+: a socket of address family 16",
+    ),
+    "a semaphore": (
+        "e = os.eventfd(1, os.EFD_SEMAPHORE)",
+        r"descriptor \d+: an eventfd that counts as a semaphore",
     ),
     "a Unix socket": (
         "s = socket.socket(socket.AF_UNIX); s.bind('/tmp/here.sock'); s.listen()",
@@ -151,6 +163,8 @@ PRIVATE = {
     "a deleted file": "f = tempfile.TemporaryFile(dir='/tmp'); f.write(b'x' * 2_000_000); f.flush()",
     "shared memory": "m = mmap.mmap(-1, 4096); m[:1] = b'x'",
     "a socket pair": "a, b = socket.socketpair()",
+    "a UDP socket": "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 0))",
+    "a TCP socket that was never connected": "s = socket.socket()",
     "an event loop": "import asyncio; loop = asyncio.new_event_loop()",
 }
 

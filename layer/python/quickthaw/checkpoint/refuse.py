@@ -98,6 +98,8 @@ def _descriptor(proc: Path, fd: int, link: str, pipe_ends: dict[str, int]) -> tu
             return f"{link}, whose other end is in another process", "Close it, or end that process first."
         return "", ""
     if link.startswith("anon_inode:"):
+        if link == "anon_inode:[eventfd]" and "eventfd-semaphore: 1" in (proc / "fdinfo" / str(fd)).read_text():
+            return "an eventfd that counts as a semaphore, which CRIU's images do not tell", _LAZY
         if link in _RESTORABLE:
             return "", ""
         return f"{link}, which cannot be restored", _LAZY

@@ -644,7 +644,7 @@ class PacketHead:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileLock:
-    """filelocks.img: one lock; `flag` 1 POSIX, 2 flock, 32 lease, 1024 OFD."""
+    """filelocks.img: one lock; `flag` 1 POSIX, 2 flock, 4 OFD, 8 lease (criu/include/file-lock.h)."""
 
     flag: int = uint(1)
     type: int = uint(2)  # 0 read, 1 write

@@ -28,6 +28,7 @@ from quickthaw.plan import layout
 OWN: Final = frozenset({0, 1, 2, names.THAW_FD, names.WOKE_FD, names.TELEMETRY_FD})
 _NOT_AT_REOPEN: Final = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_NOCTTY | os.O_CLOEXEC
 _STATUS_FLAGS: Final = os.O_NONBLOCK | os.O_APPEND | os.O_DIRECT | os.O_ASYNC | os.O_NOATIME
+_PRIVILEGED: Final = 1024  # ports below it want a capability
 _TCP_CLOSE: Final = 7  # state of an unconnected socket, linux/tcp_states.h
 _TCP_ESTABLISHED: Final = 1
 _TCP_LISTEN: Final = 10
@@ -124,7 +125,8 @@ class _Maker:
         self._by_file: dict[int, int] = {}
         self._by_inode: dict[tuple[str, int], int] = {}
         self._data = 0
-        self._listed: set[int] = set()
+        self._listed: set[int] = set()  # epolls by file id
+        self._filled: set[int] = set()  # FIFOs by pipe id
         self._inherited: dict[int, int] = {}  # pipe id -> descriptor 0 to 2
         self._inherited_files: dict[int, int] = {}  # file id -> descriptor 0 to 2
         self._numbers = {fd.fd for fd in process.fds}
@@ -262,7 +264,9 @@ class _Maker:
         reg = self.process.files.get(fifo.regf_id or -1)
         if reg is None or reg.reg is None:
             raise Impossible("a FIFO without a name")
-        stored = self.process.fifo_data.get(fifo.pipe_id)
+        # Several openings share what was written and not yet read: the first brings it.
+        stored = self.process.fifo_data.get(fifo.pipe_id) if fifo.pipe_id not in self._filled else None
+        self._filled.add(fifo.pipe_id)
         return Object(
             kind=layout.OBJECT_FIFO,
             flags=reg.reg.flags & ~_NOT_AT_REOPEN,
@@ -337,7 +341,7 @@ def _inet(sock: r.InetSocket) -> Object:
         raise Impossible(f"a {kind} socket listening on port {sock.src_port}")
     if sock.dst_port or sock.state not in (_TCP_CLOSE, 0):
         raise Impossible(f"a {kind} socket connected to port {sock.dst_port}")
-    if sock.src_port and sock.type != socket.SOCK_DGRAM:
+    if sock.src_port and (sock.type != socket.SOCK_DGRAM or sock.src_port < _PRIVILEGED):
         raise Impossible(f"a {kind} socket bound to port {sock.src_port}")
     options = b"".join(layout.OPTION.pack(level=a, name=b, value=c) for a, b, c in _options(sock))
     return Object(

@@ -17,7 +17,7 @@ _ALIVE: Final = 1  # TASK_ALIVE, criu/include/pid.h
 _MAP_HUGETLB: Final = 0x40000
 _MAX_FILES: Final = 700  # all mapped files are open at once while mapping; RLIMIT_NOFILE is 1024 on Lambda
 _ADDRESS_LIMIT: Final = 0x7FFF_FFFF_F000  # five-level page tables are not needed by Python
-_LOCKS: Final = {1: "POSIX lock", 2: "flock", 1024: "OFD lock"}
+_LOCKS: Final = {1: "POSIX lock", 2: "flock", 4: "OFD lock"}
 
 
 def refusals(process: Process) -> list[str]:
