@@ -40,6 +40,10 @@ HELD = {
         "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
         r"descriptor \d+: a socket of address family 16",
     ),
+    "an io_uring": (
+        "fd = ctypes.CDLL(None).syscall(425, 4, ctypes.create_string_buffer(120)); assert fd > 0",
+        r"descriptor \d+: anon_inode:\[io_uring\], which cannot be restored\n +Lambda refuses io_uring",
+    ),
     "a semaphore": (
         "e = os.eventfd(1, os.EFD_SEMAPHORE)",
         r"descriptor \d+: an eventfd that counts as a semaphore",

@@ -106,7 +106,11 @@ def _wait() -> None:
     """Threads in timed waits of several kinds; each says by its name that its wait has ended."""
 
     def run(name: str, wait: Callable[[], object]) -> None:
-        threading.Thread(target=lambda: (wait(), woken.put(name)), daemon=True).start()
+        def work() -> None:
+            wait()
+            woken.put(name)
+
+        threading.Thread(target=work, daemon=True).start()
 
     reader, writer = os.pipe()
     held["wake"] = writer
@@ -168,6 +172,15 @@ def _mappings() -> None:
     held["mapped memfd"][6000:6006] = b"memory"
     held["memfd again"] = os.open(f"/proc/self/fd/{memory}", os.O_RDONLY)
     os.close(memory)
+    nameless = {
+        "private memfd": os.memfd_create("private"),
+        "private file": os.open("/tmp", os.O_TMPFILE | os.O_RDWR),
+    }
+    for name, fd in nameless.items():
+        os.write(fd, b"from the file".ljust(3 * 4096, b"."))
+        held[name] = mmap.mmap(fd, 3 * 4096, flags=mmap.MAP_PRIVATE)
+        held[name][5000:5005] = b"dirty"
+        os.close(fd)
     with tempfile.TemporaryFile(dir="/tmp") as file:
         file.truncate(10000)
         held["mapped deleted file"] = mmap.mmap(file.fileno(), 10000)
@@ -245,7 +258,7 @@ def threads_in_timed_waits() -> None:
 
 def locks_of_ranges() -> None:
     def other(start: int) -> bool:
-        """Whether a child finds bytes locked; POSIX locks are not inherited, a new opening has no OFD lock."""
+        """Whether a child finds bytes locked: it inherits no POSIX lock, and its opening has no OFD lock."""
         pid = os.fork()
         if pid == 0:
             try:
@@ -256,7 +269,10 @@ def locks_of_ranges() -> None:
             os._exit(0)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
 
-    equal([other(start) for start in (0, 1, 3, 4, 9, 10, 11, 12)], [False, True, True, *[False] * 2, True, True, False])
+    equal(
+        [other(start) for start in (0, 1, 3, 4, 9, 10, 11, 12)],
+        [False, True, True, *[False] * 2, True, True, False],
+    )
 
 
 def open_directory() -> None:
@@ -410,6 +426,15 @@ def mapped_memory_file() -> None:
 def mapped_deleted_file() -> None:
     equal(held["mapped deleted file"][7000:7007], b"deleted")
     held["mapped deleted file"].flush()
+
+
+def private_mappings_of_files_without_a_name() -> None:
+    for name in ("private memfd", "private file"):
+        equal(
+            (held[name][:13], held[name][5000:5006], held[name][8192:8194]),
+            (b"from the file", b"dirty.", b".."),
+        )
+        held[name][8192:8194] = b"ab"
 
 
 def files_in_tmp() -> None:

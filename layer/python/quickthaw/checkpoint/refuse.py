@@ -29,6 +29,10 @@ _RESTORABLE = (
     "anon_inode:[signalfd]",
 )
 _LAZY = "Open it in the handler on first use, or close it in a hook registered with register_before_snapshot."
+_NO_RING = (
+    "Lambda refuses io_uring, and libuv (uvloop) then does without: freeze where it is refused too, "
+    "in a container with Docker's own seccomp profile or after `sysctl kernel.io_uring_disabled=2`."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +102,15 @@ def _descriptor(proc: Path, fd: int, link: str, pipe_ends: dict[str, int]) -> tu
             return f"{link}, whose other end is in another process", "Close it, or end that process first."
         return "", ""
     if link.startswith("anon_inode:"):
-        if link == "anon_inode:[eventfd]" and "eventfd-semaphore: 1" in (proc / "fdinfo" / str(fd)).read_text():
+        if (
+            link == "anon_inode:[eventfd]"
+            and "eventfd-semaphore: 1" in (proc / "fdinfo" / str(fd)).read_text()
+        ):
             return "an eventfd that counts as a semaphore, which CRIU's images do not tell", _LAZY
         if link in _RESTORABLE:
             return "", ""
-        return f"{link}, which cannot be restored", _LAZY
+        remedy = _NO_RING if link == "anon_inode:[io_uring]" else _LAZY
+        return f"{link}, which cannot be restored", remedy
     if link.startswith("/memfd:"):
         return "", ""
     if link.endswith(" (deleted)"):
@@ -167,7 +175,6 @@ def _mappings(proc: Path) -> list[Refusal]:
     for line in (proc / "maps").read_text().splitlines():
         fields = line.split(None, 5)
         path = fields[5] if len(fields) > 5 else ""
-        shared = fields[1][3] == "s"
         if path in seen or not path.startswith("/"):
             continue
         seen.add(path)
@@ -178,8 +185,8 @@ def _mappings(proc: Path) -> list[Refusal]:
             what = "huge pages of hugetlbfs"
         elif path.startswith(("/dev/zero", "/memfd:")):
             continue  # with one process, shared memory is its own
-        elif path.endswith(" (deleted)") and shared and path.startswith("/tmp/"):
-            continue
+        elif path.endswith(" (deleted)") and path.startswith("/tmp/"):
+            continue  # its contents are in the images
         elif path.endswith(" (deleted)"):
             what = f"the deleted file {path.removesuffix(' (deleted)')}"
         else:

@@ -86,8 +86,8 @@ def of_process(process: Process) -> Descriptors:
         if fd.fd not in OWN:
             maker.add(fd)
     for vma in process.mm.vmas:
-        if maps_object(process, vma):
-            maker.add_mapped(vma)
+        if maps_object(process, vma) and vma.status & r.FILE_SHARED:
+            maker.add_mapped(vma)  # a private one gets a copy of the contents, see classify
     fds = tuple(maker.fds)
     highest = max([fd for fd, _, _ in fds if fd < names.THAW_FD] + [2])
     scratch = max(256, highest + 1)
@@ -160,8 +160,6 @@ class _Maker:
         try:
             if file is None:
                 raise Impossible("maps a memfd that the images do not hold")
-            if not vma.status & r.FILE_SHARED:
-                raise Impossible("is a private mapping of a memfd or of a deleted file")
             if vma.shmid not in self._by_file:
                 self._make(file)
             # The contents' own object is open for reading and writing, whatever the mapping allows.
