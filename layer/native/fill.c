@@ -33,7 +33,8 @@ static void decode(const struct plan_block *block, uint8_t *buffer, unsigned lon
 	const uint8_t *packed = thaw.packed + block->offset;
 	uint8_t *target = block->segments == 1 ? (uint8_t *)segments[0].start : buffer;
 
-	if (xxh32(packed, block->packed) != block->checksum)
+	/* Where the bytes go is covered as well as what they are. */
+	if ((xxh32(packed, block->packed) ^ xxh32(segments, block->segments * sizeof(*segments))) != block->checksum)
 		decline("block %u of pages.lz4 is damaged: its checksum does not fit", number);
 	for (uint32_t part = 0; part < block->segments; part++)
 		populate(&segments[part]);

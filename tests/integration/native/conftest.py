@@ -269,4 +269,4 @@ def hot_half(frozen: Frozen) -> HotSet:
     for vma in process.mm.vmas:
         first, last = vma.start // names.PAGE_SIZE, vma.end // names.PAGE_SIZE
         pages.update(page for page in range(first, min(last, first + 4000)) if page // 4 % 2)
-    return HotSet(frozenset(pages))
+    return HotSet(frozenset(pages), frozenset(pages))
