@@ -23,6 +23,8 @@ import zlib
 from collections.abc import Callable, Iterator
 
 libc = ctypes.CDLL(None, use_errno=True)
+libc.sbrk.restype = ctypes.c_void_p
+libc.malloc.restype = ctypes.c_void_p
 local = threading.local()
 variable = contextvars.ContextVar("variable", default=0)
 asked: "queue.Queue[int | None]" = queue.Queue()
@@ -31,6 +33,7 @@ timed = threading.Event()
 timed_out = threading.Event()
 alarms: list[int] = []
 before: dict[str, object] = {}
+SINGLE = "VICTIM_SINGLE" in os.environ  # at the freeze: no threads but the main one
 TIMES: list[tuple[float, float]] = []
 
 
@@ -53,14 +56,14 @@ def hold() -> None:
     random.seed(7)
     signal.signal(signal.SIGUSR1, lambda number, _frame: alarms.append(number))
     signal.signal(signal.SIGALRM, lambda number, _frame: alarms.append(number))
-    threading.Thread(target=_double, daemon=True).start()
-    threading.Thread(target=_wait, daemon=True).start()
+    if not SINGLE:
+        threading.Thread(target=_double, daemon=True).start()
+        threading.Thread(target=_wait, daemon=True).start()
     faulthandler.enable()  # has an alternate signal stack
     os.umask(0o027)
     before.update(
         cmdline=command_line_bytes(),
         cwd=os.getcwd(),
-        brk=libc.sbrk(0) & 0xFFFFFFFF,
         state=random.getstate(),
         mask=signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2}),
         data=os.urandom(1 << 20),
@@ -301,7 +304,6 @@ def _stack_end() -> int:
 def heap_grows() -> None:
     kept = [bytes(200) for _ in range(200_000)]
     equal(len(kept), 200_000)
-    libc.malloc.restype = ctypes.c_void_p
     blocks = [libc.malloc(100_000) for _ in range(200)]
     equal(all(blocks), True)
     for block in blocks:
@@ -309,6 +311,19 @@ def heap_grows() -> None:
     for block in blocks:
         libc.free(ctypes.c_void_p(block))
     libc.malloc_trim(0)
+
+
+def heap_grows_by_brk() -> None:
+    """Where the kernel knows the heap; without PR_SET_MM_MAP glibc takes other memory."""
+    if os.environ.get("VICTIM_NO_MM_MAP"):
+        return
+    end = libc.sbrk(0)
+    blocks = [libc.malloc(100_000) for _ in range(400)]
+    equal(libc.sbrk(0) - end >= 10_000_000, True)
+    equal(min(abs(block - end) for block in blocks) < 1 << 20, True)
+    for block in blocks:
+        ctypes.memset(block, 1, 100_000)
+        libc.free(ctypes.c_void_p(block))
 
 
 def calloc_gives_zeros() -> None:
@@ -396,6 +411,7 @@ def check() -> Iterator[tuple[str, str | None]]:
         and getattr(value, "__module__", "") == __name__
         and not name.startswith("_")
         and name not in ("hold", "check", "equal", "lines", "command_line_bytes")
+        and not (SINGLE and name.startswith("frozen_"))
         and not isinstance(value, type)
     ]
     for item in items:
