@@ -34,7 +34,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-input
 
-.PHONY: help setup check format test sam demo bench soak layer lock clean distclean
+.PHONY: help setup check format test sam demo bench growth soak layer lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,9 @@ demo: setup ## Checkpoint the demo function, cold-start and thaw it in every mod
 
 bench: setup ## The demo's benchmark with more runs; its figures and pictures go to handler/demo/bench
 	@$(BIN)/quickthaw demo --out build/bench -n 15 --publish handler/demo/bench
+
+growth: setup ## Thaw snapshots of 20 to 800 MB in every native layout, and draw how time and memory grow
+	@$(BIN)/quickthaw growth --out build/growth --publish handler/demo/bench
 
 soak: setup ## Thaw the demo 100 times in each mode; every one must succeed
 	@$(BIN)/quickthaw demo --out build/soak -n 100 --soak
