@@ -66,8 +66,9 @@ bench: setup ## The demo's benchmark with more runs; its figures and pictures go
 growth: setup ## Thaw snapshots of 20 to 800 MB in every native layout, and draw how time and memory grow
 	@$(BIN)/quickthaw growth --out build/growth --publish handler/demo/bench
 
-soak: setup ## Thaw the demo 100 times in each mode; every one must succeed
-	@$(BIN)/quickthaw demo --out build/soak -n 100 --soak
+soak: setup ## Thaw the demo 1,000 times natively, all layouts, and 100 times in each mode of CRIU; none may fail
+	@$(BIN)/quickthaw demo --out build/soak/native -n 334 --soak $(addprefix --arm native-,lz4 lazy hot)
+	@$(BIN)/quickthaw demo --out build/soak/criu -n 100 --soak $(addprefix --arm criu-,plain sync async grow stream)
 
 layer: $(STAMPS)/layer ## Make the Lambda layer in build/layer
 	@du -sb build/layer | awk '{ printf "build/layer: %.1f MB\n", $$1 / 1e6 }'

@@ -350,4 +350,5 @@ def test_thaw_after_thaw_answers(
     frozen = freeze_victim(python, "selftest", "held", "integrity")
     frozen.plan(snapshot, layout_name, hot=hot_half(frozen) if layout_name == "hot" else None)
     count = int(os.environ.get("SOAK", "60"))
+    assert Path("/proc/sys/kernel/randomize_va_space").read_text() == "2\n"
     assert set(try_all([Case("plan", file(snapshot, "plan"))] * count)) == {"answered"}

@@ -11,7 +11,7 @@ from quickthaw.criuimg import records as r
 from quickthaw.plan import classify, layout
 from quickthaw.plan.tables import rows
 
-from .conftest import Freezer, Frozen
+from .conftest import Freezer, Frozen, hot_half
 
 pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
 
@@ -68,6 +68,18 @@ def test_another_allocator_keeps_anonymous_memory_out_of_the_page_file(
         if vma.status & r.ANON_PRIVATE and vma.prot & mmap.PROT_WRITE and not vma.status & r.AREA_HEAP
     ]
     assert not overlap(lazy_ranges(tmp_path / "snapshot"), anonymous)
+
+
+def test_the_hot_layout_reads_nothing_ahead_but_its_packed_pages(
+    freeze_victim: Freezer, python: Path, tmp_path: Path
+) -> None:
+    """Readahead of pages that are not needed takes the disk from those that are."""
+    frozen = freeze_victim(python, "integrity")
+    for which, expected in (("hot", {2}), ("lazy", {0})):
+        frozen.plan(tmp_path / which, which, hot=hot_half(frozen) if which == "hot" else None)
+        plan = (tmp_path / which / names.NATIVE / "plan").read_bytes()
+        lazy = [row["advice"] & 2 for row in rows(plan, layout.MAP) if row["file"] == layout.FILE_RAW]
+        assert lazy and set(lazy) == expected, which  # bit 1: MADV_RANDOM
 
 
 @pytest.mark.parametrize("budget", [1 << 40, 1 << 20])

@@ -12,6 +12,7 @@ from quickthaw import criuimg, names
 from quickthaw.bench.demo import task_dir
 from quickthaw.criuimg import records as r
 from quickthaw.plan import cpu
+from quickthaw.plan import layout as plan_layout
 from quickthaw.plan.contents import Contents
 from quickthaw.plan.resolve import from_sandbox
 
@@ -170,6 +171,7 @@ def compare(frozen: Frozen, thaw: Thawer, snapshot: Path, words: str = "") -> No
     proxied = words in ("proxy", "park")
     with thaw(frozen, snapshot, words=f"hold,{words}") as thawed:
         thawed.until_held()
+        assert len(os.listdir(f"/proc/{thawed.process.pid}/task")) == frozen.threads
         memory = Memory.of(thawed.process.pid)
         assert differences(frozen, memory, proxied=proxied) == []
         if not proxied:
@@ -262,6 +264,15 @@ def test_the_interpreter_works_with_each_way_round(
         assert problems(thawed) == {}
 
 
+def test_the_interpreter_works_where_nothing_is_refused(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, tmp_path: Path
+) -> None:
+    """Without a filter the kernel takes restartable sequences again."""
+    frozen = freeze_victim(python, "selftest")
+    with thaw(frozen, snapshot_of(frozen, tmp_path, "hot"), modules=("selftest",), kind="criu") as thawed:
+        assert problems(thawed) == {}
+
+
 @pytest.mark.parametrize("deny", ["mm_map", "madv_populate", "madv_hugepage", "memfd", "mremap_vdso"])
 def test_the_interpreter_works_where_the_sandbox_refuses(
     freeze_victim: Freezer, thaw: Thawer, python: Path, deny: str, tmp_path: Path
@@ -280,6 +291,18 @@ def test_the_restorer_works_in_another_part_of_the_address_space(
     frozen = freeze_victim(python, "selftest")
     snapshot = snapshot_of(frozen, tmp_path, "lz4", area=0x3456_7000_0000)
     with thaw(frozen, snapshot, modules=("selftest",)) as thawed:
+        assert problems(thawed) == {}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_memory_where_the_restorer_is_linked_and_works_is_given_back(
+    freeze_victim: Freezer, thaw: Thawer, python: Path, layout: str, tmp_path: Path
+) -> None:
+    frozen = freeze_victim(python, "crowded", "selftest")
+    snapshot = snapshot_of(frozen, tmp_path, layout)
+    header = plan_layout.HEADER.unpack((snapshot / names.NATIVE / "plan").read_bytes())
+    assert header["area"] not in (plan_layout.AREA_DEFAULT, plan_layout.AREA_DEFAULT + (1 << 36))
+    with thaw(frozen, snapshot, modules=("crowded", "selftest")) as thawed:
         assert problems(thawed) == {}
 
 

@@ -83,6 +83,7 @@ def hold() -> None:
     signal.signal(signal.SIGRTMIN, lambda number, _frame: fired.append(number))
     held["posix timer"] = _posix_timer()
     _mappings()
+    held["numbers"] = _open_numbers()
 
 
 def _sockets() -> None:
@@ -215,6 +216,17 @@ def equal(found: object, expected: object) -> None:
     """Says both when they differ."""
     if found != expected:
         raise AssertionError(f"{found!r}, not {expected!r}")
+
+
+def _open_numbers() -> set[str]:
+    here = os.open("/proc/self/fd", os.O_RDONLY)
+    found = set(os.listdir(here)) - {str(here)}
+    os.close(here)
+    return found
+
+
+def descriptors_have_their_numbers_and_no_other_is_open() -> None:
+    equal(_open_numbers(), held["numbers"])
 
 
 def epoll_lists_what_is_ready() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import ctypes
+import errno
 import faulthandler
 import gc
 import json
@@ -224,6 +225,20 @@ def sleep_takes_its_time() -> None:
 
 def cpu_number() -> None:
     equal(0 <= libc.sched_getcpu() < (os.cpu_count() or 1), True)
+
+
+def restartable_sequences() -> None:
+    """glibc's area is registered, or marked as refused; never left with the CPU of the freeze."""
+    try:
+        offset = ctypes.c_ssize_t.in_dll(libc, "__rseq_offset").value
+    except ValueError:
+        return  # before glibc 2.35
+    libc.pthread_self.restype = ctypes.c_void_p
+    area = libc.pthread_self() + offset  # x86-64: the thread's address is the thread pointer
+    cpu = ctypes.c_int32.from_address(area + 4).value
+    again = libc.syscall(334, ctypes.c_void_p(area), 32, 0, 0x53053053)
+    refused = again == -1 and ctypes.get_errno() in (errno.EPERM, errno.ENOSYS)
+    equal((cpu >= 0, again), (not refused, -1))  # a second registration is EBUSY, or EINVAL for another size
 
 
 def random_state() -> None:
