@@ -30,6 +30,7 @@ class CheckpointOrder:
         block_size: bytes of an LZ4 block.
         keep_uncompressed: keep pages-N.img beside the compressed file.
         layout: of the native engine's pages, one of `native.LAYOUTS`.
+        budget: bytes that the native layout may take before `auto` becomes `lz4`; None for any.
         import_timeout_s: seconds the function may take to reach the freeze point.
     """
 
@@ -45,6 +46,7 @@ class CheckpointOrder:
     block_size: int = names.BLOCK_SIZE
     keep_uncompressed: bool = False
     layout: str = "auto"
+    budget: int | None = None
     import_timeout_s: float = 300.0
 
     def function(self) -> FunctionSpec:

@@ -46,6 +46,12 @@ def command(
     layout: Annotated[
         str, typer.Option("--layout", help="Native engine's pages: auto, lz4, lazy, hot or none.")
     ] = "auto",
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget", min=1, help="MB of native pages above which auto becomes lz4.", show_default="any"
+        ),
+    ] = None,
     layer: Annotated[
         Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
     ] = None,
@@ -73,6 +79,7 @@ def command(
         block_size=block_size,
         keep_uncompressed=keep_uncompressed,
         layout=layout,
+        budget=None if budget is None else budget * 1_000_000,
     )
     with Stages() as stages:
         made = run.checkpoint(order, on_progress=stages.at)
