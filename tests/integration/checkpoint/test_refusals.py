@@ -165,6 +165,10 @@ def test_what_only_the_native_engine_gives_back_is_refused_without_a_native_plan
 
 PRIVATE = {
     "a deleted file": "f = tempfile.TemporaryFile(dir='/tmp'); f.write(b'x' * 2_000_000); f.flush()",
+    "a mapped file of /tmp": (
+        "w = open('/tmp/t', 'wb'); w.write(b'x' * 5000); w.close()\n"
+        "f = open('/tmp/t', 'rb'); m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)"
+    ),
     "shared memory": "m = mmap.mmap(-1, 4096); m[:1] = b'x'",
     "a socket pair": "a, b = socket.socketpair()",
     "a UDP socket": "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 0))",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from quickthaw import criuimg, names
 from quickthaw.bench.demo import task_dir
 from quickthaw.criuimg import records as r
-from quickthaw.plan import cpu
+from quickthaw.plan import cpu, left
 from quickthaw.plan import layout as plan_layout
 from quickthaw.plan.contents import Contents
 from quickthaw.plan.resolve import from_sandbox
@@ -190,8 +191,15 @@ def differences(frozen: Frozen, memory: Memory, *, proxied: bool) -> list[str]:
     found = []
     size = names.PAGE_SIZE
     pages = frozen.images / f"pages-{process.pagemap.pages_id}.img"
-    with criuimg.PageStore(process.pagemap, pages) as store, open(f"/proc/{memory.pid}/mem", "rb", 0) as live:
-        contents = Contents(process, store, from_sandbox(frozen.spec))
+    with (
+        criuimg.PageStore(process.pagemap, pages) as store,
+        open(f"/proc/{memory.pid}/mem", "rb", 0) as live,
+        TemporaryDirectory() as scratch,
+    ):
+        resolve = left.resolver(
+            from_sandbox(frozen.spec), frozen.entries, process.mapped_paths(), Path(scratch)
+        )
+        contents = Contents(process, store, resolve)
         for vma in process.mm.vmas:
             skipped = r.AREA_VSYSCALL | r.AREA_VVAR | (r.AREA_VDSO if proxied else 0)
             if vma.status & skipped:

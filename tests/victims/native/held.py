@@ -6,9 +6,11 @@ import mmap
 import os
 import queue
 import select
+import shutil
 import signal
 import socket
 import struct
+import sys
 import tempfile
 import threading
 import time
@@ -206,6 +208,15 @@ def _mappings() -> None:
     fcntl.lockf(held["locked"], fcntl.LOCK_EX, 3, 1)
     held["open locked"] = open("/tmp/cache/deep/file", "r+")  # noqa: SIM115 - stays open
     fcntl.fcntl(held["open locked"], F_OFD_SETLK, _lock(10))
+    with open("/tmp/cache/table", "wb") as file:
+        file.write(b"a table".ljust(2 * 4096, b"-") + b"end")
+    with open("/tmp/cache/table", "rb") as file:
+        held["mapped table"] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    held["mapped table"][4096:4099] = b"own"
+    native = next(path for path in sys.path if path.endswith("lib-dynload"))
+    library = next(name for name in os.listdir(native) if name.startswith("_bisect."))
+    shutil.copy(f"{native}/{library}", "/tmp/cache/unpacked.so")
+    held["unpacked library"] = ctypes.CDLL("/tmp/cache/unpacked.so")
     _wait()
     large = libc.mmap(None, SIZE, mmap.PROT_READ | mmap.PROT_WRITE, private, -1, 0)
     ctypes.memset(large, 3, SIZE)
@@ -454,6 +465,13 @@ def files_in_tmp() -> None:
         equal(file.read(), "cached")
     equal(os.stat("/tmp/cache/deep/file").st_mode & 0o777, 0o640)
     equal(held["cached"].read(), "cached")
+
+
+def mapped_files_in_tmp() -> None:
+    table = held["mapped table"]
+    equal((table[:7], table[4096:4100], table[-3:]), (b"a table", b"own-", b"end"))
+    start = held["unpacked library"].PyInit__bisect
+    equal(_permissions(ctypes.cast(start, ctypes.c_void_p).value or 0), "r-xp")
 
 
 def fifo_with_unread_data() -> None:

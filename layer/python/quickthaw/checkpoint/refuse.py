@@ -175,6 +175,7 @@ def _mappings(proc: Path) -> list[Refusal]:
     for line in (proc / "maps").read_text().splitlines():
         fields = line.split(None, 5)
         path = fields[5] if len(fields) > 5 else ""
+        shared = fields[1][3] == "s"
         if path in seen or not path.startswith("/"):
             continue
         seen.add(path)
@@ -192,5 +193,6 @@ def _mappings(proc: Path) -> list[Refusal]:
         else:
             what, remedy = _path(path, "mapped")
         if what:
-            found.append(Refusal(what=f"mapping {fields[0]}: {what}", remedy=remedy))
+            native = path.startswith("/tmp/") and not (shared and "w" in fields[1])
+            found.append(Refusal(what=f"mapping {fields[0]}: {what}", remedy=remedy, native=native))
     return found

@@ -13,12 +13,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from quickthaw import names
 from quickthaw.criuimg import PageStore, Process, load
 from quickthaw.errors import CannotFreeze, UsageError
-from quickthaw.plan import classify, cpu, descriptors, frame, identity, layout, memory, pagefiles, state
+from quickthaw.plan import classify, cpu, descriptors, frame, identity, layout, left, memory, pagefiles, state
 from quickthaw.plan.classify import Source
 from quickthaw.plan.contents import Contents
 from quickthaw.plan.hot import HotSet
@@ -105,7 +106,11 @@ def build(
             hint="close or end what is named in a before-snapshot hook, or thaw with the criu engine",
         )
     source = (pages or {}).get(process.pagemap.pages_id, images / f"pages-{process.pagemap.pages_id}.img")
-    with PageStore(process.pagemap, source) as store:
+    with (
+        PageStore(process.pagemap, source) as store,
+        TemporaryDirectory(prefix="quickthaw-left-") as scratch,
+    ):
+        resolve = left.resolver(resolve, entries, process.mapped_paths(), Path(scratch))
         contents = Contents(process, store, resolve)
         try:
 
