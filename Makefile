@@ -28,7 +28,7 @@ PYTHONS := $(PYTHON) $(RUNTIMES:%=python%) $(wildcard $(RUNTIMES:%=$(HOME)/.pyen
 # Everything the layer is made of; what a build leaves behind in layer/native is not.
 LAYER_SOURCES := $(shell find layer -path layer/python -prune -o -path layer/native/build -prune -o \
 	-name __pycache__ -prune -o -type f -not -name '*.o' -print) \
-	$(foreach room,. snapshot runtime probe,$(wildcard layer/python/quickthaw/$(room)/*.py))
+	$(foreach room,. snapshot runtime runtime/renewal probe,$(wildcard layer/python/quickthaw/$(room)/*.py))
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
@@ -66,9 +66,10 @@ bench: setup ## The demo's benchmark with more runs; its figures and pictures go
 growth: setup ## Thaw snapshots of 20 to 800 MB in every native layout, and draw how time and memory grow
 	@$(BIN)/quickthaw growth --out build/growth --publish handler/demo/bench
 
-soak: setup ## Thaw the demo 1,000 times natively, all layouts, and 100 times in each mode of CRIU; none may fail
+soak: setup ## Thaw the demo 1,000 times natively, 100 times in each mode of CRIU, 8 at once 200 times; none may fail
 	@$(BIN)/quickthaw demo --out build/soak/native -n 334 --soak $(addprefix --arm native-,lz4 lazy hot)
 	@$(BIN)/quickthaw demo --out build/soak/criu -n 100 --soak $(addprefix --arm criu-,plain sync async grow stream)
+	@$(BIN)/quickthaw demo --out build/soak/crowd -n 200 --crowd 8 --arm criu-grow $(addprefix --arm native-,lz4 lazy hot)
 
 layer: $(STAMPS)/layer ## Make the Lambda layer in build/layer
 	@du -sb build/layer | awk '{ printf "build/layer: %.1f MB\n", $$1 / 1e6 }'

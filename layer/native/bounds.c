@@ -138,7 +138,8 @@ static void check_blocks(void)
 
 		if (block->offset > thaw.plan->packed_size || block->packed > thaw.plan->packed_size - block->offset ||
 		    block->size > BLOCK_MAX || block->packed > block->size || !block->segments ||
-		    block->segment != next || block->segments > COUNT(TABLE_SEGMENTS) - next)
+		    block->segment != next || block->segments > COUNT(TABLE_SEGMENTS) - next ||
+		    block->taken)
 			BAD("a block is impossible");
 		next += block->segments;
 		for (uint32_t part = 0; part < block->segments; part++)
@@ -257,9 +258,8 @@ static void check_descriptors(void)
 /* Below /tmp, and by no way around. */
 static bool is_temporary(const char *path)
 {
-	for (const char *letter = path, *part = TMP; *part; letter++, part++)
-		if (*letter != *part)
-			return false;
+	if (!begins_with(path, TMP))
+		return false;
 	for (; *path; path++)
 		if (path[0] == '/' && path[1] == '.' && path[2] == '.' && (path[3] == '/' || !path[3]))
 			return false;

@@ -97,6 +97,11 @@ static void write_document(void)
 	put_text(thaw.telemetry_fd >= 0 ? "true" : "false");
 	put_seconds(",\"started_s\":", thaw.started_ns);
 	put_number(",\"timings\":{\"bytes_read\":", thaw.bytes_read);
+	if (thaw.fetched.pipe_fd) {
+		put_number(",\"bytes_fetched\":", thaw.fetched.bytes + thaw.plan->packed_size);
+		put_seconds(",\"fetch_s\":", thaw.fetched.last_ns - thaw.started_ns);
+		put_seconds(",\"wait_s\":", thaw.fetched.wait_ns);
+	}
 	put_seconds(",\"check_s\":", thaw.phase_ns[PHASE_CHECK]);
 	put_seconds(",\"map_s\":", thaw.phase_ns[PHASE_MAP]);
 	put_seconds(",\"decompress_s\":", thaw.phase_ns[PHASE_FILL]);
@@ -104,7 +109,15 @@ static void write_document(void)
 	put_seconds(",\"restore_s\":", sys_now_ns() - thaw.started_ns);
 	put_text("},\"command\":");
 	put_strings(thaw.fallback);
-	put_text(",\"environ\":");
+	put_text(",\"attempts\":[");
+	for (uint32_t number = 1; number <= thaw.attempts; number++) {
+		char path[80];
+
+		attempt_path(path, sizeof(path), number);
+		put_text(number > 1 ? "," : "");
+		put_string(path);
+	}
+	put_text("],\"environ\":");
 	put_strings(thaw.environ);
 	if (extra.size) {
 		put(',');

@@ -78,10 +78,13 @@ void start_again(void)
 	while (thaw.environ[count])
 		count++;
 
-	char *environ[count + 2];
+	const char *handover = fetched_setting();
+	char *environ[count + 3];
 
 	for (size_t at = 0; at < count; at++)
 		environ[at] = thaw.environ[at];
+	if (handover)
+		environ[count++] = (char *)handover;
 	format_to(setting, sizeof(setting), TRY_VARIABLE "=%u", (unsigned long)thaw.tries + 1);
 	environ[count] = setting;
 	environ[count + 1] = NULL;
@@ -90,8 +93,8 @@ void start_again(void)
 
 _Noreturn void start_fallback(const char *reason)
 {
-	char setting[REASON_ROOM + 32];
-	size_t count = 0;
+	char setting[REASON_ROOM + 32], since[64];
+	size_t count = 0, used;
 
 	uint32_t nobody = 0, self = (uint32_t)SYS(gettid);
 
@@ -106,7 +109,7 @@ _Noreturn void start_fallback(const char *reason)
 	while (thaw.environ[count])
 		count++;
 
-	char *environ[count + 2];
+	char *environ[count + 3];
 
 	for (size_t at = 0; at < count; at++)
 		environ[at] = thaw.environ[at];
@@ -121,6 +124,11 @@ _Noreturn void start_fallback(const char *reason)
 	} else if (reason) {
 		format_to(setting, sizeof(setting), "QUICKTHAW_DECLINED=%s", reason);
 		environ[count++] = setting;
+		/* Six digits behind a 1, whose place the full stop then takes. */
+		used = format_to(since, sizeof(since), "QUICKTHAW_SINCE=%u", thaw.started_ns / 1000000000UL);
+		format_to(since + used, sizeof(since) - used, "%u", 1000000 + thaw.started_ns / 1000 % 1000000);
+		since[used] = '.';
+		environ[count++] = since;
 		environ[count] = NULL;
 	}
 	exec_command(environ);

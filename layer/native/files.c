@@ -21,10 +21,9 @@ static bool sample_fits(long fd, const struct plan_sample *sample)
 	return got == (long)sample->size && xxh32(sample_bytes, sample->size) == sample->checksum;
 }
 
-static long open_file(const char *path, struct sys_stat *status)
+static long look_at(long fd, const char *path, struct sys_stat *status)
 {
-	/* O_NONBLOCK: a FIFO in the place of a file must not hold us up. */
-	long fd = SYS(open, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), result;
+	long result;
 
 	if (fd < 0)
 		decline("cannot open %s: %e", path, fd);
@@ -32,6 +31,12 @@ static long open_file(const char *path, struct sys_stat *status)
 	if (result < 0 || (status->mode & S_IFMT) != S_IFREG)
 		decline("%s is no regular file", path);
 	return fd;
+}
+
+static long open_file(const char *path, struct sys_stat *status)
+{
+	/* O_NONBLOCK: a FIFO in the place of a file must not hold us up. */
+	return look_at(SYS(open, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), path, status);
 }
 
 void files_open(void)
@@ -81,18 +86,32 @@ static int open_pages(const char *name, uint64_t size)
 	return (int)fd;
 }
 
+/* Bytes that have not come yet cannot be looked at; each block has its checksum, see fill.c. */
+static int open_fetched(uint64_t size)
+{
+	struct sys_stat status;
+	long fd = look_at(SYS(fcntl, thaw.fetched.packed_fd, F_DUPFD_CLOEXEC, 3), "pages.lz4", &status);
+
+	if (!COUNT(TABLE_BLOCKS)) /* nobody would look at what comes */
+		decline("the plan has no packed pages");
+	if ((uint64_t)status.size != size)
+		decline("pages.lz4 has %u bytes, not %u", (unsigned long)status.size, size);
+	return (int)fd;
+}
+
 /* The packed pages are wanted whole and soon: let the kernel read ahead while we check and map. */
 void pages_open(void)
 {
 	uint64_t size = thaw.plan->packed_size;
 	long result;
 
-	thaw.packed_fd = open_pages("pages.lz4", size);
+	thaw.packed_fd = thaw.fetched.pipe_fd ? open_fetched(size) : open_pages("pages.lz4", size);
 	thaw.raw_fd = open_pages("pages.raw", thaw.plan->raw_size);
 	if (!size)
 		return;
 	SYS(readahead, thaw.packed_fd, 0, size);
-	result = SYS(mmap, thaw.area + AREA_PACKED, size, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE,
+	/* Shared: what a fetcher writes later must be seen. */
+	result = SYS(mmap, thaw.area + AREA_PACKED, size, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE,
 		     thaw.packed_fd, 0);
 	if (result != (long)(thaw.area + AREA_PACKED))
 		decline("cannot map pages.lz4: %e", result);

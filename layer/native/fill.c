@@ -5,6 +5,9 @@
  * one range is decoded in place; one that fills several goes through a buffer.
  * First touch of memory costs as much as decoding it, so ranges are populated
  * by MADV_POPULATE_WRITE (5.14) where that is known.
+ *
+ * What takes long in a thaw is reading and decoding, so the watchdog looks here:
+ * once a block.  A disk that hangs is not noticed; the cold start would hang on it too.
  */
 #include "thaw.h"
 
@@ -33,6 +36,8 @@ static void decode(const struct plan_block *block, uint8_t *buffer, unsigned lon
 	const uint8_t *packed = thaw.packed + block->offset;
 	uint8_t *target = block->segments == 1 ? (uint8_t *)segments[0].start : buffer;
 
+	if (sys_now_ns() - thaw.started_ns > thaw.watchdog_ns)
+		decline("the thaw took longer than %u ms (at block %u)", thaw.watchdog_ns / 1000000, (unsigned long)number);
 	/* Where the bytes go is covered as well as what they are. */
 	if ((xxh32(packed, block->packed) ^ xxh32(segments, block->segments * sizeof(*segments))) != block->checksum)
 		decline("block %u of pages.lz4 is damaged: its checksum does not fit", number);
@@ -65,13 +70,18 @@ static void write_lazy(void)
 			return; /* an older kernel: they are written when they are */
 }
 
+static uint32_t next(void)
+{
+	return thaw.fetched.pipe_fd ? fetched_next() : __atomic_fetch_add(&next_block, 1, __ATOMIC_RELAXED);
+}
+
 static void work(void *argument)
 {
 	const struct decoder *decoder = argument;
 	const struct plan_block *blocks = ROWS(plan_block, TABLE_BLOCKS);
 	uint32_t at;
 
-	while ((at = __atomic_fetch_add(&next_block, 1, __ATOMIC_RELAXED)) < COUNT(TABLE_BLOCKS))
+	while ((at = next()) < COUNT(TABLE_BLOCKS))
 		decode(&blocks[at], decoder->buffer, at);
 	write_lazy();
 }
@@ -86,6 +96,15 @@ static uint32_t count_cpus(void)
 		for (uint64_t word = mask[at]; word; word &= word - 1)
 			count++;
 	return count;
+}
+
+/* Of a file that came while we decoded; the other way to it is in files.c. */
+static void check_header(void)
+{
+	const struct plan_pages_header *header = (const struct plan_pages_header *)thaw.packed;
+
+	if (header->magic != PAGES_MAGIC || header->tag != thaw.plan->tag || header->size != thaw.plan->packed_size)
+		decline("pages.lz4 does not belong to this plan");
 }
 
 void fill(void)
@@ -113,4 +132,8 @@ void fill(void)
 		for (uint32_t tid; (tid = __atomic_load_n(&decoders[at].tid, __ATOMIC_ACQUIRE));)
 			futex_wait(&decoders[at].tid, tid);
 	SYS(munmap, cells, count * CELL_SIZE);
+	if (thaw.fetched.pipe_fd) {
+		check_header();
+		fetched_close();
+	}
 }

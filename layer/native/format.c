@@ -45,6 +45,7 @@ static void put_error(struct writer *writer, long result)
 	case EACCES: put_text(writer, "permission denied"); break;
 	case EMFILE: put_text(writer, "too many open files"); break;
 	case EEXIST: put_text(writer, "the place is taken"); break;
+	case ENOSPC: put_text(writer, "no space left"); break;
 	case ENOSYS: put_text(writer, "not in this kernel"); break;
 	default:
 		put_text(writer, "errno ");

@@ -77,6 +77,7 @@ static void run(void)
 {
 	catch_crashes();
 	check();
+	attempt_begin();
 	map();
 	thaw.step = "while filling memory";
 	fill();
@@ -103,14 +104,13 @@ __attribute__((used)) static void begin(uint64_t *stack)
 {
 	int argc = (int)stack[0];
 	char **argv = (char **)(stack + 1);
-	struct plan_header header;
 
 	thaw.started_ns = thaw.phase_began_ns = sys_now_ns();
 	SYS(rt_sigprocmask, SIG_SETMASK, NULL, &thaw.signal_mask, 8);
 	if (!options_read(argc, argv, argv + argc + 1))
 		start_fallback(NULL);
 	thaw.step = "while reading the plan";
-	plan_peek(&header);
-	memory_map_check(header.mm.start_brk);
-	relocate(header.area, run);
+	plan_peek(&thaw.peeked);
+	memory_map_check(thaw.peeked.mm.start_brk);
+	relocate(thaw.peeked.area, run);
 }

@@ -55,6 +55,13 @@ bool text_equal(const char *a, const char *b)
 	return *a == *b;
 }
 
+bool begins_with(const char *text, const char *with)
+{
+	while (*with && *text == *with)
+		text++, with++;
+	return !*with;
+}
+
 /* liblz4.a is built with a stack protector: reached only if the decoder overran its frame. */
 _Noreturn void __stack_chk_fail(void);
 _Noreturn void __stack_chk_fail(void)

@@ -7,13 +7,21 @@
  * what it starts instead is the Python bootstrap, under the interpreter that
  * the command line names, or that command line itself where there is none.
  * (A shell script in between would cost a shell, and shells set variables.)
+ * A snapshot in S3 is the bootstrap's first: it comes back here with the plan,
+ * see fetched.c.
+ *
+ * Without a command line it is /opt/bootstrap of an OS-only runtime
+ * (provided.al2023), which brings its own Python: QUICKTHAW_PYTHON, else
+ * bin/python3 of the function, else python3 of PATH, where layers are, too.
  */
 #include "thaw.h"
 
 #define DEFAULT_SNAPSHOT "/opt/snapshot"
 #define BOOT "python/quickthaw/runtime/boot.py"
 #define BIN "bin/"
+#define IN_S3 "s3://"
 #define MOST_WORDS 128
+#define WATCHDOG_MOST_S 600UL /* as quickthaw/names.py */
 
 static char boot_path[512];
 static char *second[MOST_WORDS];
@@ -82,6 +90,21 @@ static int number_of(const char *text)
 	return value > 2 ? value : -1;
 }
 
+/* Seconds with an optional fraction, as nanoseconds; 0 when it is none, or more than WATCHDOG_MOST_S. */
+static uint64_t seconds_of(const char *text)
+{
+	uint64_t value = 0, unit = 1000000000UL;
+
+	if (!*text || (*text == '.' && !text[1]))
+		return 0;
+	for (; *text >= '0' && *text <= '9' && value <= WATCHDOG_MOST_S * unit; text++)
+		value = value * 10 + (uint64_t)(*text - '0') * unit;
+	if (*text == '.')
+		for (text++; *text >= '0' && *text <= '9'; text++)
+			value += (uint64_t)(*text - '0') * (unit /= 10);
+	return *text || value > WATCHDOG_MOST_S * 1000000000UL ? 0 : value;
+}
+
 /* Reads and removes what start_again() added, always the last entry. */
 static void take_tries(char **environ)
 {
@@ -97,25 +120,18 @@ static void take_tries(char **environ)
 		thaw.tries = thaw.tries * 10 + (uint32_t)(*value - '0');
 }
 
-static bool begins_with(const char *text, const char *with)
-{
-	while (*with && *text == *with)
-		text++, with++;
-	return !*with;
-}
-
 /* PYTHON -I -S BOOT COMMAND...; false where COMMAND is not Python's or there is no BOOT beside us. */
 static bool use_bootstrap(int argc, char **argv, size_t directory)
 {
 	size_t bin = sizeof(BIN) - 1;
 	int at = 0;
 
-	if (directory < bin || !begins_with(argv[0] + directory - bin, BIN))
-		return false;
+	if (directory >= bin && begins_with(argv[0] + directory - bin, BIN))
+		directory -= bin;
 	if (directory + sizeof(BOOT) > sizeof(boot_path) || argc + 4 > MOST_WORDS)
 		return false;
-	__builtin_memcpy(boot_path, argv[0], directory - bin);
-	__builtin_memcpy(boot_path + directory - bin, BOOT, sizeof(BOOT));
+	__builtin_memcpy(boot_path, argv[0], directory);
+	__builtin_memcpy(boot_path + directory, BOOT, sizeof(BOOT));
 	if (!begins_with(base_name(argv[1]), "python3") || SYS(access, boot_path, 4 /* R_OK */) != 0)
 		return false;
 	second[at++] = argv[1];
@@ -128,6 +144,40 @@ static bool use_bootstrap(int argc, char **argv, size_t directory)
 	second[at] = NULL;
 	thaw.fallback = second;
 	return true;
+}
+
+/* The command line that a managed runtime would have called us with: PYTHON -m awslambdaric HANDLER. */
+static int make_command(char *self, char **environ, char ***argv)
+{
+	static char *command[6], found[512];
+	const char *python = NULL, *handler = NULL, *root = "/var/task", *value;
+	int words = 0;
+
+	for (char **entry = environ; *entry; entry++) {
+		if ((value = value_of(*entry, "QUICKTHAW_PYTHON")) && *value)
+			python = value;
+		else if ((value = value_of(*entry, "_HANDLER")))
+			handler = value;
+		else if ((value = value_of(*entry, "LAMBDA_TASK_ROOT")) && *value)
+			root = value;
+	}
+	if (!handler) {
+		static const char usage[] = "usage: bootstrap COMMAND..., or _HANDLER in the environment\n";
+
+		SYS(write, STDERR, usage, sizeof(usage) - 1);
+		SYS(exit_group, 2);
+	}
+	if (!python) {
+		format_to(found, sizeof(found), "%s/bin/python3", root);
+		python = SYS(access, found, 1 /* X_OK */) == 0 ? found : "python3";
+	}
+	command[words++] = self;
+	command[words++] = (char *)python;
+	command[words++] = "-m";
+	command[words++] = "awslambdaric";
+	command[words++] = (char *)handler;
+	*argv = command;
+	return words;
 }
 
 /* CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN, as quickthaw/runtime/checks.py. */
@@ -149,14 +199,16 @@ static bool criu_permitted(void)
 /* True when a thaw is wanted; otherwise thaw.fallback is to be started without a reason. */
 bool options_read(int argc, char **argv, char **environ)
 {
-	const char *engine = "auto", *name = base_name(argv[0]), *value;
+	const char *engine = "auto", *name = base_name(argv[0]), *watchdog = NULL, *value;
 	bool declined = false, several = false;
 
 	thaw.environ = environ;
 	thaw.arguments = argv;
 	thaw.snapshot = DEFAULT_SNAPSHOT;
 	thaw.telemetry_fd = -1;
+	thaw.watchdog_ns = WATCHDOG_NS;
 	take_tries(environ);
+	fetched_take(environ);
 	for (char **entry = environ; *entry; entry++) {
 		if ((value = value_of(*entry, "QUICKTHAW_ENGINE")) && *value)
 			engine = value;
@@ -166,6 +218,8 @@ bool options_read(int argc, char **argv, char **environ)
 			read_switches(value);
 		else if ((value = value_of(*entry, "_LAMBDA_TELEMETRY_LOG_FD")))
 			thaw.telemetry_fd = number_of(value);
+		else if ((value = value_of(*entry, "QUICKTHAW_WATCHDOG")) && *value)
+			watchdog = value;
 		else if (value_of(*entry, "QUICKTHAW_DECLINED"))
 			declined = true;
 		else if (value_of(*entry, "AWS_LAMBDA_MAX_CONCURRENCY"))
@@ -182,7 +236,7 @@ bool options_read(int argc, char **argv, char **environ)
 		thaw.fallback = argv + 2;
 	} else {
 		if (argc < 2)
-			SYS(exit_group, 2);
+			argc = make_command(argv[0], environ, &argv);
 		thaw.fallback = argv + 1;
 		if ((thaw.off = text_equal(engine, "off")))
 			thaw.alone = "engine off";
@@ -194,5 +248,11 @@ bool options_read(int argc, char **argv, char **environ)
 		return false;
 	if (several)
 		decline("AWS_LAMBDA_MAX_CONCURRENCY wants several processes; a snapshot is one");
-	return text_equal(engine, "auto") || text_equal(engine, "native");
+	if (begins_with(thaw.snapshot, IN_S3) && !thaw.fetched.pipe_fd)
+		return false;
+	if (!text_equal(engine, "auto") && !text_equal(engine, "native"))
+		return false;
+	if (watchdog && !(thaw.watchdog_ns = seconds_of(watchdog)))
+		decline("QUICKTHAW_WATCHDOG=%s is no number of seconds up to %u", watchdog, WATCHDOG_MOST_S);
+	return true;
 }

@@ -82,7 +82,7 @@ struct plan_block {
 	uint32_t segment;
 	uint32_t segments;
 	uint32_t checksum; /* XXH32 of the packed bytes, xor that of the rows of its segments */
-	uint32_t reserved;
+	uint32_t taken;    /* 0; the restorer's own mark, see fill.c */
 };
 
 struct plan_segment {

@@ -56,12 +56,13 @@ static void make_plain(char *out, const char *text)
 
 void report_cold(const char *reason, const char *function, bool wanted)
 {
-	char line[LINE_ROOM], plain[TEXT_ROOM], name[TEXT_ROOM], lost[32];
+	char line[LINE_ROOM], plain[TEXT_ROOM], name[TEXT_ROOM], lost[32], thousandths[32];
 	unsigned long micro = (sys_now_ns() - thaw.started_ns) / 1000;
 	struct sys_timespec now;
 	size_t used;
 
 	make_plain(plain, reason);
+	format_to(thousandths, sizeof(thousandths), "%u", 1000 + micro % 1000);
 	format_to(lost, sizeof(lost), "%u", 1000000 + micro % 1000000); /* six digits behind a 1 */
 	used = format_to(line, sizeof(line),
 			 "{\"quickthaw\":1,\"engine\":\"cold\",\"mode\":null,\"reason\":\"%s\",\"snapshot\":null,"
@@ -73,10 +74,12 @@ void report_cold(const char *reason, const char *function, bool wanted)
 		used += format_to(line + used, sizeof(line) - used,
 				  ",\"_aws\":{\"Timestamp\":%u,\"CloudWatchMetrics\":[{\"Namespace\":\"Quickthaw\","
 				  "\"Dimensions\":[[\"FunctionName\"],[\"FunctionName\",\"Engine\",\"Reason\"]],"
-				  "\"Metrics\":[{\"Name\":\"Fallback\",\"Unit\":\"Count\"}]}]},\"FunctionName\":\"%s\","
-				  "\"Engine\":\"cold\",\"Reason\":\"%s\",\"Fallback\":1",
+				  "\"Metrics\":[{\"Name\":\"Fallback\",\"Unit\":\"Count\"},"
+				  "{\"Name\":\"LostDuration\",\"Unit\":\"Milliseconds\"}]}]},\"FunctionName\":\"%s\","
+				  "\"Engine\":\"cold\",\"Reason\":\"%s\",\"Fallback\":1,"
+				  "\"LostDuration\":%u.%s",
 				  (unsigned long)now.seconds * 1000 + (unsigned long)now.nanoseconds / 1000000, name,
-				  word_of(reason));
+				  word_of(reason), micro / 1000, thousandths + 1);
 	}
 	used += format_to(line + used, sizeof(line) - used, "}\n");
 	SYS(write, STDERR, line, used);

@@ -77,6 +77,7 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
 #define EINVAL 22
 #define ENFILE 23
 #define EMFILE 24
+#define ENOSPC 28
 #define ENOSYS 38
 #define EADDRINUSE 98
 

@@ -55,7 +55,18 @@ struct options { /* QUICKTHAW_NATIVE=word,word: switches for learn and for tests
 	uint32_t workers; /* decoders; 0: one for each CPU */
 };
 
+struct fetched { /* see fetched.c */
+	int plan_fd, packed_fd, pipe_fd; /* pipe_fd 0: the snapshot is a directory */
+	uint64_t part;                   /* bytes of each part of pages.lz4 */
+	uint64_t deadline_ns;            /* CLOCK_MONOTONIC */
+	uint64_t bytes;                  /* fetched before us */
+	uint64_t last_ns, wait_ns;
+	const char *setting; /* the variable as it came, until relocate() */
+	char name[256];      /* of the snapshot: its own text is gone when we wait */
+};
+
 #define TRY_VARIABLE "QUICKTHAW_TRY"
+#define WATCHDOG_NS 5000000000UL /* half of Lambda's init limit: the other is left for the cold start */
 
 /* No pointer in here leads to argv or the environment but through the copies in the vault. */
 struct thaw {
@@ -64,12 +75,15 @@ struct thaw {
 	char **environ;
 	int telemetry_fd;      /* _LAMBDA_TELEMETRY_LOG_FD; -1: none */
 	uint32_t tries;        /* how often start_again() has been used */
+	uint32_t attempts;     /* files of attempt_begin() that the wake has to remove */
+	uint64_t watchdog_ns;  /* QUICKTHAW_WATCHDOG, else WATCHDOG_NS */
 	char **arguments;      /* our own argv */
 	const char *alone;     /* why the fallback is the original command: it is logged here; NULL: it is not */
 	bool off;              /* a cold start is what the function asked for */
 	bool criu;             /* the Python bootstrap may try CRIU: wanted and permitted */
 	uint32_t bootstrap_words; /* of the fallback, before the original command */
 	struct options options;
+	struct fetched fetched;
 	const char *step; /* what is being done, for the message of a crash */
 	uint64_t area, area_end;
 	const struct plan_header *plan;
@@ -78,7 +92,8 @@ struct thaw {
 	uint64_t phase_ns[PHASE_COUNT];
 	uint64_t started_ns, phase_began_ns;
 	uint64_t signal_mask;
-	int packed_fd, raw_fd;
+	int plan_fd, packed_fd, raw_fd;
+	struct plan_header peeked; /* of plan_peek(), before the plan is mapped */
 	int thaw_read, thaw_write;
 	uint32_t range_count;
 	struct range ranges[MAX_RANGES];
@@ -98,6 +113,7 @@ extern struct thaw thaw;
 /* memory.c, xxh32.c */
 size_t text_length(const char *text);
 bool text_equal(const char *a, const char *b);
+bool begins_with(const char *text, const char *with);
 uint32_t xxh32(const void *data, size_t size);
 int LZ4_decompress_safe(const char *source, char *target, int packed, int size);
 
@@ -119,6 +135,12 @@ _Noreturn void relocate(uint64_t area, void (*then)(void));
 
 /* options.c */
 bool options_read(int argc, char **argv, char **environ);
+
+/* fetched.c */
+void fetched_take(char **environ);
+const char *fetched_setting(void);
+uint32_t fetched_next(void);
+void fetched_close(void);
 
 /* plan.c, bounds.c, frames.c */
 void plan_peek(struct plan_header *header);
@@ -157,6 +179,10 @@ void vmas_protect(void);
 
 /* fill.c */
 void fill(void);
+
+/* attempts.c */
+size_t attempt_path(char *out, size_t room, uint32_t number);
+void attempt_begin(void);
 
 /* entries.c */
 void entries_make(void);

@@ -75,6 +75,9 @@ class PrivateApt:
                 return
             except BundleError as error:
                 errors.append(f"{mirror.uri}: {error}")
+        # What was asked earlier can still be looked up, whichever of them it came from.
+        lines = [mirror.line(self._suite) + "\n" for mirror in self._mirrors]
+        (self._state / "sources.list").write_text("".join(lines))
         raise BundleError(
             "\n".join([f"no mirror gives the package list of {self._suite}", *errors]),
             hint="does this machine's own `apt-get update` work? "
@@ -141,9 +144,7 @@ def fetch(pins: Sequence[Pin], *, cache: Path, apt: Callable[[], PrivateApt], sa
     if missing:
         private = apt()
         say(f"asking this machine's Debian mirror for {len(missing)} packages")
-        private.update()
-        offers = private.offers(pin.package for pin in missing)
-        chosen = [_choose(pin, offers[pin.package], say) for pin in missing]
+        chosen = _ask(private, missing, cache=cache, say=say)
         taken.update((pin.package, pin) for pin in chosen)
         _download([pin for pin in chosen if not _cached(pin, cache)], cache=cache, apt=private, say=say)
     return [
@@ -152,6 +153,27 @@ def fetch(pins: Sequence[Pin], *, cache: Path, apt: Callable[[], PrivateApt], sa
         )
         for pin in pins
     ]
+
+
+def _ask(apt: PrivateApt, missing: Sequence[Pin], *, cache: Path, say: Say) -> list[Pin]:
+    """What the suite has for the missing pins.
+
+    Without a network that is what it had when it was last asked, if all of it was fetched then: a lock
+    that has grown old must not keep a machine from building again what it has built.
+    """
+    try:
+        apt.update()
+    except BundleError:
+        offers = apt.offers(pin.package for pin in missing)
+        if not all(offers.values()):
+            raise
+        chosen = [_choose(pin, offers[pin.package], say) for pin in missing]
+        if not all(_cached(pin, cache) for pin in chosen):
+            raise
+        say("the mirror cannot be asked, taking what was fetched before")
+        return chosen
+    offers = apt.offers(pin.package for pin in missing)
+    return [_choose(pin, offers[pin.package], say) for pin in missing]
 
 
 def newest(pins: Sequence[Pin], apt: PrivateApt) -> dict[str, Pin]:

@@ -59,3 +59,9 @@ class Declined(QuickthawError):
     """A thaw that is not done, before or while restoring; the outcome is a cold start; exit code 8."""
 
     exit_code = 8
+
+
+class SecretFound(QuickthawError):
+    """A snapshot holds a secret and goes nowhere; the text names it and never shows it; exit code 9."""
+
+    exit_code = 9

@@ -7,20 +7,22 @@ the environment; who needs a variable is handed the mapping.
 # --- environment variables that steer a thaw on Lambda -----------------------
 ENV_ENGINE = "QUICKTHAW_ENGINE"  # auto | native | criu | off
 ENV_MODE = "QUICKTHAW_MODE"  # grow | stream | async | sync | plain (criu engine)
-ENV_SNAPSHOT = "QUICKTHAW_SNAPSHOT"  # snapshot directory, else SNAPSHOT_PATH
+ENV_SNAPSHOT = "QUICKTHAW_SNAPSHOT"  # snapshot directory or s3://BUCKET/PREFIX, else SNAPSHOT_PATH
 ENV_CRIU = "QUICKTHAW_CRIU"  # criu binary, else CRIU_PATH
 ENV_DECLINED = "QUICKTHAW_DECLINED"  # set by the native restorer: why it did not thaw
+ENV_SINCE = "QUICKTHAW_SINCE"  # set with it: CLOCK_MONOTONIC in seconds when the start began
 ENV_NATIVE = "QUICKTHAW_NATIVE"  # switches of the native restorer, for learn and for tests
-ENV_WATCHDOG = "QUICKTHAW_WATCHDOG"  # seconds a thaw may take before it is given up
+ENV_PYTHON = "QUICKTHAW_PYTHON"  # OS-only runtimes: the interpreter that the function brings
+ENV_WATCHDOG = "QUICKTHAW_WATCHDOG"  # seconds a thaw may take in all before it is given up
 
 ENV_HANDLER = "_HANDLER"  # Lambda's own: module.function
 ENV_TASK_ROOT = "LAMBDA_TASK_ROOT"  # Lambda's own: the function's directory
+ENV_RUNTIME_API = "AWS_LAMBDA_RUNTIME_API"  # Lambda's own: host:port of the Runtime API
 ENV_TELEMETRY = "_LAMBDA_TELEMETRY_LOG_FD"  # Lambda's own: descriptor for framed log records
 
 ENGINES = ("auto", "native", "criu", "off")
 MODES = ("grow", "stream", "async", "sync", "plain")
 INIT_LIMIT_S = 10.0  # Lambda's, for the whole init
-WATCHDOG_S = 5.0  # seconds a thaw may take by default; the other half is left for the cold start
 WATCHDOG_MOST_S = 600.0
 
 # --- where things lie on Lambda ------------------------------------------------
@@ -32,8 +34,10 @@ LANG_PATH = "/var/lang"  # the interpreter's prefix
 SNAPSHOT_PATH = "/opt/snapshot"
 CRIU_PATH = "/opt/criu/criu"
 LIBLZ4_PATH = "/opt/lib/liblz4.so.1"
+RUNTIME_API = "127.0.0.1:9001"  # its value in every environment of Lambda and of AWS's emulator
 BOOT_PATH = "/opt/python/quickthaw/runtime/boot.py"
 BOOTSTRAP_PATH = "/opt/bin/bootstrap"
+S3 = "s3://"  # begins the name of a snapshot that lies in a bucket
 LAMBDA_UID = 993  # sbx_user1051 as seen on Lambda; the snapshot is frozen as this user
 LAMBDA_GID = 990
 

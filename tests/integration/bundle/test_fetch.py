@@ -84,6 +84,26 @@ def test_a_version_that_the_mirror_dropped_gives_the_current_one_with_a_warning(
     assert "make lock" in warning
 
 
+def test_without_a_network_an_old_lock_gives_what_was_fetched_before(
+    archive: Archive, tmp_path: Path
+) -> None:
+    locked = archive.add("criu", "4.1.1-1")
+    archive.withdraw_everything()
+    archive.add("criu", "4.1.1-1+deb13u1", content="repaired")
+    cache = tmp_path / "cache"
+    first = packages.fetch(
+        [locked], cache=cache, apt=lambda: archive.apt(tmp_path / "apt"), say=lambda _: None
+    )
+    (archive.root / "dists").rename(archive.root / "gone")
+    said: list[str] = []
+    again = packages.fetch([locked], cache=cache, apt=lambda: archive.apt(tmp_path / "apt"), say=said.append)
+    assert again == first
+    assert said[-1] == "the mirror cannot be asked, taking what was fetched before"
+    first[0].path.unlink()
+    with pytest.raises(BundleError, match="no mirror gives the package list"):
+        packages.fetch([locked], cache=cache, apt=lambda: archive.apt(tmp_path / "apt"), say=said.append)
+
+
 def test_a_package_that_the_mirror_never_had_is_named(archive: Archive, tmp_path: Path) -> None:
     pin = archive.add("criu", "4.1.1-1")
     archive.withdraw_everything()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
 import os
+import signal
 import socket
 import struct
 import threading
@@ -20,8 +22,32 @@ import pytest
 from quickthaw import names
 from quickthaw.snapshot import manifest
 
-Kind = Literal["throttle", "fail", "cut", "in progress", "failed"]
+Kind = Literal[
+    "throttle", "fail", "cut", "in progress", "failed", "denied", "expired", "other region", "replaced",
+    "cut body", "stall", "kill",
+]  # fmt: skip
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER 0: the peer sees a reset
+
+
+REFUSALS: dict[str, tuple[int, str, dict[str, str]]] = {
+    "denied": (403, "AccessDenied", {}),
+    "expired": (400, "ExpiredToken", {}),
+    "other region": (301, "PermanentRedirect", {"x-amz-bucket-region": "eu-west-1"}),
+    "replaced": (412, "PreconditionFailed", {}),
+}
+
+
+def owner_of(port: int) -> int:
+    """Pid of the process that has a connection from this port of 127.0.0.1."""
+    wanted = f"0100007F:{port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    (inode,) = [row[9] for row in rows if row[1] == wanted and row[3] == "01"]  # established
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                if os.readlink(f"/proc/{pid}/fd/{fd}") == f"socket:[{inode}]":
+                    return int(pid)
+    raise AssertionError(f"nobody has the connection from port {port}")
 
 
 @dataclass
@@ -31,7 +57,9 @@ class Fault:
     Attributes:
         fits: of method and path with query.
         kind: throttle (429, or 503 SlowDown), fail (500), cut (half of the body is read, then a reset),
-            in progress and failed: the answer's LastUpdateStatus.
+            in progress and failed: the answer's LastUpdateStatus; denied (403), expired (400), other
+            region (301), replaced (412); cut body: half of the answer, then a reset; stall: half of it,
+            then silence; kill: the process that asks is killed.
         times: -1 for always.
     """
 
@@ -100,6 +128,13 @@ def aws(moto_address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Itera
             if fault and fault.kind in ("throttle", "fail"):
                 self._refuse(fault.kind)
                 return
+            if fault and fault.kind in REFUSALS:
+                self._answer_error(*REFUSALS[fault.kind])
+                return
+            if fault and fault.kind == "kill":
+                os.kill(owner_of(self.client_address[1]), signal.SIGKILL)
+                self.close_connection = True
+                return
             upstream = http.client.HTTPConnection(*moto_address)
             # As it came, Host too: moto finds the bucket in it.
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -114,7 +149,7 @@ def aws(moto_address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Itera
                 document["LastUpdateStatus"] = {"in progress": "InProgress", "failed": "Failed"}[fault.kind]
                 document["LastUpdateStatusReason"] = "Unzipped size must be smaller than 262144000 bytes"
                 data = json.dumps(document).encode()
-            kept = {"content-type", "etag", "x-amz-version-id", "last-modified"}
+            kept = {"content-type", "content-range", "etag", "x-amz-version-id", "last-modified"}
             self.send_response(answer.status)
             for name, value in answer.getheaders():
                 if name.lower() in kept or name.lower().startswith("x-amz"):
@@ -122,8 +157,24 @@ def aws(moto_address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Itera
             length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
             self.send_header("Content-Length", length or "0")
             self.end_headers()
+            if fault and fault.kind in ("cut body", "stall"):
+                self.wfile.write(data[: len(data) // 2])
+                self.wfile.flush()
+                if fault.kind == "stall":
+                    self.connection.recv(1)  # until the client gives up
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                self.close_connection = True
+                return
             if self.command != "HEAD":
                 self.wfile.write(data)
+
+        def _answer_error(self, status: int, code: str, headers: dict[str, str]) -> None:
+            data = f"<Error><Code>{code}</Code><Message>none</Message></Error>".encode()
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(data)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
 
         def _refuse(self, kind: str) -> None:
             storage = "/2015-03-31/" not in self.path and "/2018-10-31/" not in self.path

@@ -215,6 +215,17 @@ def test_a_function_without_the_wrapper_gets_a_doubt(snapshot: Path, client: Cli
     assert "AWS_LAMBDA_EXEC_WRAPPER is not set" in done.doubts[0]
 
 
+def test_a_function_that_fetches_another_snapshot_gets_a_doubt(
+    snapshot: Path, client: Client, function: str
+) -> None:
+    variables = {"AWS_LAMBDA_EXEC_WRAPPER": names.BOOTSTRAP_PATH, names.ENV_SNAPSHOT: "s3://other/one"}
+    client("lambda").update_function_configuration(
+        FunctionName=function, Environment={"Variables": variables}
+    )
+    done = publish(Order(snapshot=snapshot, layer_name=LAYER, function=function))
+    assert [doubt for doubt in done.doubts if "s3://other/one" in doubt] == list(done.doubts) != []
+
+
 def test_a_dry_run_changes_nothing(snapshot: Path, client: Client, function: str, aws: Proxy) -> None:
     aws.requests.clear()
     done = publish(Order(snapshot=snapshot, layer_name=LAYER, function=function, dry_run=True))

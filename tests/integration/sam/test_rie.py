@@ -54,12 +54,18 @@ def invoke(port: int, event: bytes) -> Any:
             connection.close()
 
 
-def serve(rie: Path, spec: SandboxSpec, port: int, out: int, **more: str) -> SandboxProcess:
-    """Starts the emulator inside the sandbox, on the command line that Lambda would start."""
+def serve(
+    rie: Path, spec: SandboxSpec, port: int, out: int, *, os_only: bool = False, **more: str
+) -> SandboxProcess:
+    """Starts the emulator inside the sandbox, on the command line that Lambda would start.
+
+    Without one it looks for a bootstrap as an OS-only runtime does: /opt/bootstrap is the only one here.
+    """
     where = layout(spec)
     argv = ["/tmp/rie", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     argv += ["--runtime-api-address", f"127.0.0.1:{free_port()}"]
-    argv += ["/opt/bin/bootstrap", where.python, "-m", "awslambdaric", "app.handler"]
+    if not os_only:
+        argv += ["/opt/bin/bootstrap", where.python, "-m", "awslambdaric", "app.handler"]
     environ = {
         "PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": where.lang_lib, "PYTHONPATH": where.runtime,
         "LAMBDA_TASK_ROOT": where.task, "AWS_LAMBDA_FUNCTION_NAME": "function", "LANG": "en_US.UTF-8",
@@ -101,6 +107,19 @@ def test_it_serves_the_demo_that_sam_built(
     assert answer["statusCode"] == 200
     assert json.loads(answer["body"])["value"] > 0
     assert '"engine":"native"' in log.read_text()
+
+
+@pytest.mark.parametrize("engine", ["native", "off"])
+def test_it_finds_our_bootstrap_where_a_runtime_has_none(
+    engine: str, rie: Path, small: Path, layer: Path, python: Path, tmp_path: Path
+) -> None:
+    port, log = free_port(), tmp_path / "log"
+    spec = specification(rie, python=python, task=VICTIMS / "small", layer=layer, snapshot=small)
+    more = {"_HANDLER": "app.handler", "QUICKTHAW_ENGINE": engine, "QUICKTHAW_PYTHON": layout(spec).python}
+    with log.open("wb") as file, serve(rie, spec, port, file.fileno(), os_only=True, **more):
+        answer = invoke(port, b'{"numbers": [4, 5]}')
+    assert (answer["sum"], bool(answer["hooks"])) == (100_009, engine == "native")
+    assert f'"engine":"{engine.replace("off", "cold")}"' in log.read_text()
 
 
 def test_with_the_engine_off_it_serves_a_cold_start(

@@ -23,6 +23,7 @@ def test_these_resources_are_made(resources: dict[str, Any]) -> None:
         "AWS::Lambda::Alias": 1,
         "AWS::Lambda::Permission": 1,
         "AWS::IAM::Role": 5,
+        "AWS::IAM::Policy": 1,
         "AWS::Events::Rule": 1,
         "AWS::Logs::LogGroup": 5,
         "AWS::CloudFormation::Stack": 1,
@@ -46,6 +47,12 @@ def test_the_roles_hold_nothing_but_the_log_and_the_review(resources: dict[str, 
             assert managed.count("arn:aws:iam") + managed.count("policy/") <= 2, name
             assert "AWSLambdaBasicExecutionRole" in managed
             assert bool(one["Properties"].get("Policies")) == name.startswith("Review"), name
+
+
+def test_the_policy_of_a_fetched_snapshot_belongs_to_a_role_that_is_there(resources: dict[str, Any]) -> None:
+    (role,) = resources["SnapshotAccess"]["Properties"]["Roles"]
+    assert resources[role["Ref"]]["Type"] == "AWS::IAM::Role"
+    assert resources["DemoThawed"]["Properties"]["Role"] == {"Fn::GetAtt": [role["Ref"], "Arn"]}
 
 
 def test_snapstart_is_on_for_one_function_alone(resources: dict[str, Any]) -> None:

@@ -174,7 +174,7 @@ def test_a_full_tmp_is_a_cold_start(mode: str, small: Path, thaw: Thaw) -> None:
     run = thaw(small, mode=mode, before_exec=fill)
     assert run.errors == ()
     assert run.engine == "cold" and "No space left" in str(run.reason), run.log
-    assert answers(run)[0]["tmp"] == ["filler"]
+    assert [name for name in answers(run)[0]["tmp"] if not name.startswith(".quickthaw-")] == ["filler"]
     assert answers(run)[0]["sum"] == 100_009
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 from quickthaw import errors, names
+from quickthaw.checkpoint.kinds import KINDS
 from quickthaw.cli.app import app
 from typer.testing import CliRunner
 
@@ -101,3 +102,14 @@ def test_paths_that_the_texts_name_exist() -> None:
         for path in code(text):
             if re.fullmatch(r"(?:layer|requirements|tests|handler|\.ci)/[\w./-]*", path):
                 assert (ROOT / path).exists(), path
+
+
+def test_every_kind_that_is_refused_is_in_the_readme_with_what_allow_means() -> None:
+    rows = dict(
+        re.findall(
+            r"^\| `([a-z-]+)` \| .* \| (.*) \|$", README.partition("## What cannot be frozen")[2], re.M
+        )
+    )
+    for kind in KINDS.values():
+        assert kind.name in rows, f"the README does not tell of {kind.name}"
+        assert ("cannot be allowed" in rows[kind.name]) == (kind.instead is None), kind.name

@@ -63,6 +63,7 @@ def test_a_fallback_has_engine_and_reason_as_dimensions() -> None:
     check_embedded(line)
     assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"][1] == ["FunctionName", "Engine", "Reason"]
     assert (line["Fallback"], line["Engine"], line["Reason"]) == (1, "cold", "other-machine")
+    assert line["LostDuration"] == json.loads(FELL_BACK)["lost_s"] * 1000
 
 
 def test_a_time_that_is_missing_is_no_metric() -> None:
@@ -94,7 +95,9 @@ def test_the_members_can_share_a_line_with_the_record() -> None:
         ("/opt/snapshot/images/core-1.img is damaged: its checksum does not fit", "damaged"),
         ("/var/lang/lib/libpython3.12.so has 12 bytes, 13 when it was frozen", "file-changed"),
         ("/var/lang/bin/python3.11: No such file or directory", "file-changed"),
-        ("the thaw took longer than 5.0 s (no woke)", "too-slow"),
+        ("the thaw took longer than 5 s (no woke)", "too-slow"),
+        ("the thaw made no progress for 0.25 s (no criu)", "too-slow"),
+        ("the thaw failed 2 times in this environment and is not tried again", "failed-before"),
         (
             "the native restorer is not in this layer; CRIU needs CAP_CHECKPOINT_RESTORE or root",
             "not-installed",
@@ -103,6 +106,10 @@ def test_the_members_can_share_a_line_with_the_record() -> None:
         ("QUICKTHAW_MODE=fast is none of grow, stream, async, sync, plain", "misconfigured"),
         ("unexpected KeyError: 'pages'", "defect"),
         ("something nobody thought of", "other"),
+        (
+            "cannot fetch s3://pages/lz4/native/plan: 403 AccessDenied; CRIU needs CAP_CHECKPOINT_RESTORE",
+            "fetch-failed",
+        ),
         ("", "other"),
     ],
 )

@@ -28,7 +28,7 @@ PARAMETERS = {
 STATS = re.compile(
     r"Average|Sum|Minimum|Maximum|SampleCount|IQM|p\d{1,2}(\.\d+)?|p100|t[mcs]\d{1,2}|TM\(.*\)"
 )
-OURS = {*metrics.DURATIONS.values(), "Fallback"}
+OURS = {*metrics.DURATIONS.values(), "Fallback", metrics.LOST}
 REVIEWED = {
     "Starts",
     "BilledMean",

@@ -48,13 +48,16 @@ spawned = []
 sys.addaudithook(seen)
 from quickthaw import names
 from quickthaw.errors import Declined
-from quickthaw.runtime import restore, thaw
+from quickthaw.runtime import checks, restore, thaw
+from quickthaw.runtime.opened import Opened
 from quickthaw.snapshot import manifest
 names.LIBLZ4_PATH = {liblz4!r}
-found = manifest.read({snapshot!r})
+opened = Opened({snapshot!r})
+found = manifest.read({snapshot!r}, directory=opened.fd)
+opened.check(found)
 attempt = restore.Restoration(
-    found, {snapshot!r}, mode={mode!r}, environ={{"QUICKTHAW_CRIU": "/bin/false"}},
-    declined=None, started_s=time.monotonic(), deadline_s=time.monotonic() + 10,
+    found, opened, mode={mode!r}, environ={{"QUICKTHAW_CRIU": "/bin/false"}},
+    declined=None, started_s=time.monotonic(),
 )
 try:
     attempt.run()

@@ -72,12 +72,13 @@ def packed(directory: Path, content: bytes, block_size: int = 64 << 10) -> Path:
 
 def decoded(path: Path) -> bytes:
     """The content as a thaw gets it."""
-    decoder = decode.FrameDecoder(str(LIBLZ4), str(path))
-    try:
-        one = bytearray(decoder.index.block_size)
-        return b"".join(bytes(block[:size]) for block, size in decoder.blocks(lambda: one))
-    finally:
-        decoder.close()
+    with path.open("rb") as file:
+        decoder = decode.FrameDecoder(str(LIBLZ4), str(path), file.fileno())
+        try:
+            one = bytearray(decoder.index.block_size)
+            return b"".join(bytes(block[:size]) for block, size in decoder.blocks(lambda: one))
+        finally:
+            decoder.close()
 
 
 @RELAXED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,14 @@ def test_the_runtime_does_not_change_under_a_snapshot(template: dict[str, Any]) 
 
 
 def test_the_demo_functions_differ_in_how_they_start_and_in_nothing_else(functions: dict[str, Any]) -> None:
-    start = {"Layers", "Environment", "SnapStart", "AutoPublishAlias", "Description", "LoggingConfig"}
+    start = {
+        "Layers",
+        "Environment",
+        "SnapStart",
+        "AutoPublishAlias",
+        "Description",
+        "LoggingConfig",
+    }
     rest = [{key: value for key, value in functions[name].items() if key not in start} for name in DEMOS]
     assert rest[0] == rest[1] == rest[2]
     assert "Environment" not in functions["DemoCold"]
@@ -70,6 +78,9 @@ def test_only_the_thawed_function_has_the_wrapper(functions: dict[str, Any]) -> 
     variables = functions["DemoThawed"]["Environment"]["Variables"]
     assert variables["AWS_LAMBDA_EXEC_WRAPPER"] == names.BOOTSTRAP_PATH
     assert variables[names.ENV_ENGINE] == {"Ref": "Engine"}
+    assert variables[names.ENV_SNAPSHOT]["If"] == [
+        "FetchesSnapshot", {"Sub": "s3://${SnapshotS3}"}, {"Ref": "AWS::NoValue"},
+    ]  # fmt: skip
     assert functions["DemoThawed"]["Layers"][0] == {"Ref": "QuickthawLayer"}
     for name, one in functions.items():
         assert name == "DemoThawed" or "AWS_LAMBDA_EXEC_WRAPPER" not in str(one)
@@ -102,6 +113,27 @@ def test_the_review_may_do_what_its_policy_file_says_and_no_function_anything_el
 ) -> None:
     assert functions["Review"]["Policies"] == read("handler/review/policy.yaml")
     assert [name for name, one in functions.items() if "Policies" in one or "Role" in one] == ["Review"]
+
+
+def test_the_thawed_function_may_read_the_one_snapshot_that_it_fetches(template: dict[str, Any]) -> None:
+    assert template["Resources"]["SnapshotAccess"]["Condition"] == "FetchesSnapshot"
+    (policy,) = of_type(template, "AWS::IAM::Policy").values()
+    assert policy["Roles"] == [{"Ref": "DemoThawedRole"}]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", "s3:GetObject")
+    assert statement["Resource"] == {"Sub": "arn:${AWS::Partition}:s3:::${SnapshotS3}/*"}
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [("", True), ("bucket/id", True), ("my.bucket/a/b-1", True), ("s3://bucket/id", False), ("bucket", False),
+     ("bucket/id/", False)],
+)  # fmt: skip
+def test_where_the_snapshot_lies_is_given_without_scheme_and_slash(
+    value: str, fits: bool, template: dict[str, Any]
+) -> None:
+    # CloudFormation matches the whole value.
+    assert bool(re.fullmatch(template["Parameters"]["SnapshotS3"]["AllowedPattern"], value)) is fits
 
 
 def test_what_is_compared_is_tagged_for_the_review(functions: dict[str, Any]) -> None:

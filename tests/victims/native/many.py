@@ -6,6 +6,7 @@ CASES: JSON list of {"file", "data" (offset into CASES.bin), "size"}; each repla
 SNAPSHOT/native for one thaw.  Prints one JSON list: what came of each.
 """
 
+import glob
 import json
 import os
 import subprocess
@@ -36,6 +37,8 @@ def main(cases_path: str, restorer: str, snapshot: str) -> None:
 
 def thaw(restorer: str, snapshot: str) -> str:
     """One of: declined: ..., answered, wrong: ..., died: ..., hangs."""
+    for attempt in glob.glob("/tmp/.quickthaw-*"):  # each case is to be the first one of its environment
+        os.unlink(attempt)
     command = [restorer, snapshot, "/bin/sh", "-c", 'echo "declined: $QUICKTHAW_DECLINED"']
     child = subprocess.Popen(
         command,

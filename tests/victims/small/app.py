@@ -57,8 +57,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _wait_until_tmp_is_empty() -> None:
     deadline = time.monotonic() + 5
-    while os.listdir("/tmp") and time.monotonic() < deadline:
+    while _work_directories() and time.monotonic() < deadline:
         time.sleep(0.005)
+
+
+def _work_directories() -> list[str]:
+    return [name for name in os.listdir("/tmp") if not name.startswith(".quickthaw-")]
 
 
 def _commands() -> list[str]:

@@ -31,7 +31,7 @@ from quickthaw.bench.layouts import Layouts
 from quickthaw.bench.record import ArmResult, Bench, Sample
 from quickthaw.emulator.run import EnvironmentRun, FunctionSpec, run_environment
 from quickthaw.errors import FunctionFailed, UsageError
-from quickthaw.names import INIT_LIMIT_S
+from quickthaw.names import ENV_WATCHDOG, INIT_LIMIT_S
 from quickthaw.snapshot import manifest
 
 _TIMINGS = ("decompress_s", "wait_s", "restore_s", "wake_s", "total_s", "lost_s")
@@ -178,33 +178,14 @@ class _Running:
         return sample
 
     def _start(self, arm: Arm) -> EnvironmentRun:
-        order = self.order
-        thaws = arm is not COLD
-        spec = FunctionSpec(
-            task=self.task,
-            handler=self.manifest.handler,
-            python=order.python,
-            layer=order.layer if thaws else None,
-            snapshot=self._snapshot_of(arm) if thaws else None,
-            engine=arm.engine if thaws else "auto",
-            mode=arm.mode if arm.engine == "criu" else None,  # native's mode is its snapshot's layout
-            sandbox="none" if order.sandbox == "none" else "lambda",
-            memory_mb=order.memory_mb,
-            env={**order.environ, **SHARED_CREDENTIALS},
-            disk_bytes_per_s=order.disk.bytes_per_s,
-        )
+        spec = function_spec(self.order, arm, task=self.task, handler=self.manifest.handler)
         self.neighbours.look()
-        order.disk.prepare()
-        return run_environment(spec, [text for _, text in order.events])
-
-    def _snapshot_of(self, arm: Arm) -> Path:
-        if arm.engine == "native" and arm.mode is not None:
-            return self.order.layouts.snapshots[arm.mode]
-        return self.order.snapshot
+        self.order.disk.prepare()
+        return run_environment(spec, [text for _, text in self.order.events])
 
     def _sample(self, arm: Arm, run: EnvironmentRun) -> Sample:
         thaw = run.thaw or {}
-        problem = self._problem(arm, run)
+        problem = why_not(arm, run, self.reference)
         return Sample(
             init_s=run.init_s,
             first_response_s=run.first_response_s,
@@ -218,18 +199,6 @@ class _Running:
                 key: float(value) for key in _TIMINGS if isinstance(value := thaw.get(key), (int, float))
             },
         )
-
-    def _problem(self, arm: Arm, run: EnvironmentRun) -> str | None:
-        if run.engine != arm.engine:
-            return f"fell back to {run.engine}: {run.reason}"
-        if arm is not COLD and run.mode != arm.mode:
-            return f"used mode {run.mode} instead of {arm.mode}: {run.reason}"
-        if run.init_s is None:
-            return f"did not ask for an event within Lambda's {INIT_LIMIT_S:.0f} s for init"
-        if run.errors:
-            return f"the function failed: {json.dumps(run.errors[0])}"
-        found = difference(self.reference, run.answers, shared_credentials=True)
-        return f"another answer than the cold start's: {found}" if found else None
 
     def _result(self) -> Bench:
         arms = tuple(
@@ -260,6 +229,50 @@ class _Running:
             "sandbox": self.order.sandbox,
             "memory_mb": self.order.memory_mb,
         }
+
+
+def function_spec(order: Order, arm: Arm, *, task: Path, handler: str) -> FunctionSpec:
+    """Return the start that an arm stands for.
+
+    On a disk that is slow on purpose a thaw may take longer than the cold start that it is to save
+    on a fast one; a bench wants its figure all the same, so the watchdog waits.
+    """
+    thaws = arm is not COLD
+    snapshot = order.snapshot
+    if arm.engine == "native" and arm.mode is not None:
+        snapshot = order.layouts.snapshots[arm.mode]
+    patient = {ENV_WATCHDOG: f"{INIT_LIMIT_S:.0f}"} if thaws and order.disk != WARM else {}
+    return FunctionSpec(
+        task=task,
+        handler=handler,
+        python=order.python,
+        layer=order.layer if thaws else None,
+        snapshot=snapshot if thaws else None,
+        engine=arm.engine if thaws else "auto",
+        mode=arm.mode if arm.engine == "criu" else None,  # native's mode is its snapshot's layout
+        sandbox="none" if order.sandbox == "none" else "lambda",
+        memory_mb=order.memory_mb,
+        env={**patient, **order.environ, **SHARED_CREDENTIALS},
+        disk_bytes_per_s=order.disk.bytes_per_s,
+    )
+
+
+def why_not(arm: Arm, run: EnvironmentRun, reference: Sequence[object]) -> str | None:
+    """Return why a run does not count; None for one that does.
+
+    Args:
+        reference: the cold start's answers.
+    """
+    if run.engine != arm.engine:
+        return f"fell back to {run.engine}: {run.reason}"
+    if arm is not COLD and run.mode != arm.mode:
+        return f"used mode {run.mode} instead of {arm.mode}: {run.reason}"
+    if run.init_s is None:
+        return f"did not ask for an event within Lambda's {INIT_LIMIT_S:.0f} s for init"
+    if run.errors:
+        return f"the function failed: {json.dumps(run.errors[0])}"
+    found = difference(reference, run.answers, shared_credentials=True)
+    return f"another answer than the cold start's: {found}" if found else None
 
 
 def function_task(snapshot: Path, given: Path | None = None) -> Path:

@@ -6,12 +6,16 @@ measured is a dash.
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
+
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from quickthaw.bench import arms, seed
+from quickthaw.bench.crowd import CrowdResult
 from quickthaw.bench.gains import Gain, fastest, gains, times_faster
 from quickthaw.bench.record import ArmResult, Bench
 
@@ -69,6 +73,34 @@ def _row(bench: Bench, arm: ArmResult) -> list[str]:
         f"{counted}" + (f" [red]+{failed} bad[/]" if failed else ""),
         f"[red]{escape(arm.problem or '')}[/]" if failed else _what(arm.name),
     ]
+
+
+def crowd_table(results: Sequence[CrowdResult]) -> Table:
+    """Return one row per arm: how many thaws failed, how long they took, what an environment's memory is."""
+    at_once = max((result.at_once for result in results), default=0)
+    table = Table(
+        title=f"{at_once} environments at once: first response in ms, memory of one environment in MiB",
+        title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    table.add_column("arm", no_wrap=True)
+    for column in ("thaws", "failed", "median", "p95", "RSS", "PSS alone", "PSS of all", "own", "s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for result in results:
+        times = sorted(result.first_response_s)
+        alone, together = result.alone, result.together
+        table.add_row(
+            result.arm,
+            f"{result.thaws:,}",
+            f"[red]{len(result.problems)}[/]" if result.problems else "0",
+            _milliseconds(statistics.median(times) if times else None),
+            _milliseconds(times[int(len(times) * 0.95)] if times else None),
+            _number(alone.rss_mb if alone else None, "{:.1f}"),
+            _number(alone.pss_mb if alone else None, "{:.1f}"),
+            _number(together.pss_mb if together else None, "{:.1f}"),
+            _number(together.anonymous_mb if together else None, "{:.1f}"),
+            f"{result.took_s:.0f}",
+        )
+    return table
 
 
 def _what(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Listening to a function on its way to the freeze point: its stages, and what it prints."""
+"""Talking with a function on its way to the freeze point: its stages, its output, a question at the end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from quickthaw.errors import FunctionFailed
 
+_ANSWER_S = 60.0  # seconds to an answer; the walk over a heap of a gigabyte takes some ten
 _KEPT_OUTPUT = 64 * 1024  # bytes of the function's output that an error may quote
 
 
@@ -47,13 +48,31 @@ class Conversation:
         Raises:
             FunctionFailed: it failed, ended, or took too long; its output is in the text.
         """
-        deadline = time.monotonic() + self._timeout_s
+        return self._until("frozen", f"did not reach the freeze point in {self._timeout_s:.0f} s", on_stage)
+
+    def ask(self, order: int, question: dict[str, Any], stage: str) -> dict[str, Any]:
+        """Asks the function, which waits at the freeze point, and waits for the answer.
+
+        Args:
+            order: write end of the pipe behind THAW_FD.
+            question: see `quickthaw.runtime.freeze`.
+            stage: of the answer.
+
+        Raises:
+            FunctionFailed: there is no answer.
+        """
+        os.write(order, b"?" + json.dumps(question).encode() + b"\n")
+        answers = self._until(stage, "does not answer at the freeze point", lambda _stage: None)
+        return dict(answers[stage])
+
+    def _until(self, last: str, too_late: str, on_stage: Callable[[str], None]) -> dict[str, Any]:
+        deadline = time.monotonic() + (self._timeout_s if last == "frozen" else _ANSWER_S)
         found: dict[str, Any] = {}
         rest = b""
-        while "frozen" not in found:
+        while last not in found:
             ready = self._selector.select(max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise self._failed(f"the function did not reach the freeze point in {self._timeout_s:.0f} s")
+                raise self._failed(f"the function {too_late}")
             for key, _ in ready:
                 data = os.read(key.fd, 65536)
                 if key.fd != self._stages:

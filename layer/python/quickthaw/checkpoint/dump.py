@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from quickthaw import names, plan
-from quickthaw.checkpoint import describe, refuse
+from quickthaw.checkpoint import describe, refuse, relinquish
 from quickthaw.checkpoint.conversation import Conversation
 from quickthaw.checkpoint.order import INNER_WORK, CheckpointOrder
 from quickthaw.emulator.environ import lambda_environ
@@ -49,6 +49,7 @@ class Frozen:
         left: what the import left in /tmp.
         wiped_on_fork: memory that is zeroed in children; CRIU's images do not tell.
         native_only: what the criu engine could not give back.
+        allowed: what was given up because the user took it upon themselves.
     """
 
     pid: int
@@ -65,6 +66,7 @@ class Frozen:
     left: tuple[left.Entry, ...]
     wiped_on_fork: tuple[tuple[int, int], ...]
     native_only: tuple[refuse.Refusal, ...]
+    allowed: tuple[refuse.Refusal, ...]
     output: str
 
 
@@ -129,8 +131,7 @@ def freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress)
         os.write(pipes.order_w, (json.dumps(document) + "\n").encode())
         on_progress("import", None)
         stages = talk.until_frozen(lambda stage: on_progress(stage, None))
-        found = refuse.refusals(process.pid)
-        refuse.enforce(one for one in found if not one.native)
+        allowed, native_only = _settle(process, order, pipes, talk)
         left_behind = left.collect(Path(f"/proc/{process.pid}/root/tmp"), ignore={Path(INNER_WORK).name})
         wiped = plan.wiped_on_fork(process.pid)
         mapped = describe.mapped_files(process.pid)
@@ -156,9 +157,45 @@ def freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress)
         has_cache=has_cache,
         left=left_behind,
         wiped_on_fork=wiped,
-        native_only=tuple(one for one in found if one.native),
+        native_only=native_only,
+        allowed=allowed,
         output=talk.output(),
     )
+
+
+def _settle(
+    process: SandboxProcess, order: CheckpointOrder, pipes: _Pipes, talk: Conversation
+) -> tuple[tuple[refuse.Refusal, ...], tuple[refuse.Refusal, ...]]:
+    """Refuses what stands against a dump, gives up what may be given up.
+
+    Returns:
+        What was given up, and what only the native engine can give back.
+
+    Raises:
+        CannotFreeze: something stands against it, named with the object that holds it.
+    """
+    found = _refusals(process)
+    against = [one for one in found if not one.native or order.layout == "none"]
+    if any(one.kind not in order.allow for one in against):
+        keys = [one.key for one in against if one.key is not None]
+        wanted = {kind: [number for which, number in keys if which == kind] for kind, _ in keys}
+        answer = talk.ask(pipes.order_w, {"holders": wanted}, "holders")
+        holders = {(kind, number): path for kind, number, path in answer["found"]}
+        only = all(one.native for one in against if one.kind not in order.allow)
+        why = " for the criu engine alone (--layout none)" if only else ""
+        refuse.enforce(against, why=why, allow=order.allow, holders=holders)
+    given_up = tuple(one for one in against if one.kind in order.allow)
+    if given_up:
+        relinquish.give_up(given_up, process.pid, lambda what: talk.ask(pipes.order_w, what, "relinquished"))
+        found = _refusals(process)
+        still = [one for one in found if not one.native and one.kind not in relinquish.REMAIN]
+        refuse.enforce(still, why=", not even without what --allow gives up")
+    return given_up, tuple(one for one in found if one.native)
+
+
+def _refusals(process: SandboxProcess) -> list[refuse.Refusal]:
+    tables = process.run_inside(["/bin/cat", *(f"/proc/sysvipc/{name}" for name in ("shm", "sem", "msg"))])
+    return refuse.refusals(process.pid, inside=process.processes(), tables=tables.stdout.decode())
 
 
 def _environ(order: CheckpointOrder, spec: SandboxSpec) -> dict[str, str]:

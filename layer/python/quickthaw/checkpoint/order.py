@@ -9,6 +9,7 @@ from pathlib import Path
 from quickthaw import names
 from quickthaw.emulator.run import FunctionSpec
 from quickthaw.sandbox.spec import Bind, SandboxSpec
+from quickthaw.secrets.wanted import Wanted
 
 INNER_WORK = "/tmp/quickthaw-checkpoint"  # where CRIU finds the staging directory
 
@@ -31,6 +32,8 @@ class CheckpointOrder:
         keep_uncompressed: keep pages-N.img beside the compressed file.
         layout: of the native engine's pages, one of `native.LAYOUTS`.
         budget: bytes that the native layout may take before `auto` becomes `lz4`; None for any.
+        allow: kinds of things (`kinds.KINDS`) that may be given up for the snapshot.
+        wanted: secrets to look for in what was frozen; None: nobody looks before `publish` does.
         import_timeout_s: seconds the function may take to reach the freeze point.
     """
 
@@ -47,6 +50,8 @@ class CheckpointOrder:
     keep_uncompressed: bool = False
     layout: str = "auto"
     budget: int | None = None
+    allow: frozenset[str] = frozenset()
+    wanted: Wanted | None = None
     import_timeout_s: float = 300.0
 
     def function(self) -> FunctionSpec:

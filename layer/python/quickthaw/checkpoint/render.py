@@ -37,6 +37,11 @@ def print_checkpointed(made: Checkpointed, console: Console) -> None:
     table.add_row("import", f"{made.import_s:.2f} s")
     table.add_row("dump, pack", f"{made.dump_s:.2f} s, {made.pack_s:.2f} s")
     table.add_row("a thaw saves", f"{made.cold_init_s:.3f} s of init (a cold start, measured here)")
+    if made.allowed:
+        table.add_row("given up (--allow)", escape("\n".join(made.allowed)))
+    if made.secrets is not None:
+        found = "\n".join(f"{leak.name}: in {leak}" for leak in made.secrets)
+        table.add_row("secrets", escape(found + "\n`publish` will refuse it") if found else "none found")
     console.print(table)
 
 

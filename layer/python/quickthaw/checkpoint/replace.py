@@ -43,13 +43,21 @@ def replacing(target: Path) -> Iterator[Path]:
         fresh.mkdir(mode=0o700)
         try:
             yield fresh
-            fresh.chmod(0o755)  # Lambda's user reads it
+            _open(fresh)
             if target.exists():
                 _exchange(fresh, target)
             else:
                 fresh.rename(target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _open(directory: Path) -> None:
+    """Lambda's user reads it, whatever this process's umask made of its files; nobody else writes."""
+    for path in directory.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    directory.chmod(0o755)
 
 
 @contextmanager

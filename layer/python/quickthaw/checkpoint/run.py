@@ -31,6 +31,8 @@ from quickthaw.checkpoint.replace import replacing
 from quickthaw.emulator import run as emulator
 from quickthaw.errors import FunctionFailed, UsageError
 from quickthaw.sandbox.layout import inner_python
+from quickthaw.secrets import verdict
+from quickthaw.secrets.leak import Leak
 from quickthaw.snapshot import manifest
 
 
@@ -50,6 +52,8 @@ class Checkpointed:
         mapped: how many files are mapped.
         native: the native engine's part.
         output: what the function printed on its way to the freeze point.
+        allowed: what was given up, because --allow says so.
+        secrets: what was found in it that `publish` will refuse; None where nobody looked.
     """
 
     out: Path
@@ -63,6 +67,8 @@ class Checkpointed:
     mapped: int
     native: native.NativeLayout
     output: str
+    allowed: tuple[str, ...]
+    secrets: tuple[Leak, ...] | None
 
 
 def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage, _done: None) -> Checkpointed:
@@ -108,7 +114,9 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
             wiped_on_fork=frozen.wiped_on_fork,
         )
         if planned.layout is None:
-            refuse.enforce(frozen.native_only, why=f" for the criu engine alone ({planned.reason})")
+            refuse.enforce(
+                frozen.native_only, allow=order.allow, why=f" for the criu engine alone ({planned.reason})"
+            )
         begin = time.monotonic()
         packed = pack.pack(
             images,
@@ -117,8 +125,15 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
             keep_uncompressed=order.keep_uncompressed,
             on_bytes=lambda done, total: on_progress("compress", done / total if total else 1.0),
         )
+        leaks = None
+        if order.wanted is not None:
+            leaks = verdict.found_in(
+                fresh, order.wanted, on_progress=lambda done: on_progress("look for secrets", done)
+            )
         on_progress("checksums", None)
         body = _body(order, identity, cold, frozen, packed, planned, fresh)
+        if order.wanted is not None and leaks is not None:
+            body["secrets"] = verdict.as_json(order.wanted, leaks)
         (fresh / names.MANIFEST).write_bytes(manifest.seal(body))
         pack_s = time.monotonic() - begin
         size = sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file())
@@ -134,6 +149,8 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         mapped=len(frozen.mapped),
         native=planned,
         output=frozen.output,
+        allowed=tuple(one.what for one in frozen.allowed),
+        secrets=leaks,
     )
 
 
@@ -173,7 +190,13 @@ def _body(
             "hooks": frozen.hooks,
             "cold_init_s": round(cold_init_s, 6),
         },
-        "process": {"pid": frozen.pid, "processes": 1, "threads": frozen.threads, "pipes": frozen.pipes},
+        "process": {
+            "pid": frozen.pid,
+            "processes": 1,
+            "threads": frozen.threads,
+            "pipes": frozen.pipes,
+            "allowed": [f"{one.kind}: {one.what}" for one in frozen.allowed],
+        },
         "mapped": frozen.mapped,
         "sources": frozen.sources,
         "pages": {number: pages.as_json() for number, pages in packed.items()},

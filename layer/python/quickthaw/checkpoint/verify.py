@@ -1,7 +1,8 @@
 """Is this snapshot whole, and would it be thawed here?
 
 Everything that a thaw checks, and what it cannot afford to: SHA-256 of every
-file, every block decoded, files that the manifest does not know.
+file, every block decoded, files that the manifest does not know.  Whether it
+may go elsewhere is another question: `quickthaw.secrets`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import lz4.frame
 
@@ -21,6 +23,7 @@ from quickthaw.runtime import checks
 from quickthaw.sandbox.layout import inner_python, layout
 from quickthaw.sandbox.process import start
 from quickthaw.sandbox.spec import SandboxSpec
+from quickthaw.secrets.verdict import Verdict
 from quickthaw.snapshot import identity, manifest
 from quickthaw.snapshot.pages import read_index
 
@@ -34,10 +37,12 @@ class Finding:
     Attributes:
         what: what was looked at.
         problem: what is wrong; None where all is well.
+        about: the snapshot's own bytes, this machine, or a secret that the snapshot holds.
     """
 
     what: str
     problem: str | None
+    about: Literal["bytes", "machine", "secret"] = "bytes"
 
 
 def verify(
@@ -77,11 +82,26 @@ def verify(
             else f"lacks {' '.join(sorted(missing))}"
             if missing
             else None,
+            about="machine",
         )
     )
     if root is not None:
         for entry in (*found.mapped, *found.sources):
-            findings.append(Finding(what=entry["path"], problem=identity.difference(entry, root)))
+            problem = identity.difference(entry, root)
+            findings.append(Finding(what=entry["path"], problem=problem, about="machine"))
+    return findings
+
+
+def secrets(verdict: Verdict) -> list[Finding]:
+    """A search for secrets as findings; what somebody took upon themselves is no problem."""
+    findings = [Finding(what=f"secrets: {verdict.searched}", problem=None, about="secret")]
+    findings += [
+        Finding(what=f"secret {leak.name}, allowed, in {leak}", problem=None, about="secret")
+        for leak in verdict.allowed
+    ]
+    findings += [
+        Finding(what=f"secret {leak.name}", problem=f"in {leak}", about="secret") for leak in verdict.found
+    ]
     return findings
 
 

@@ -16,7 +16,8 @@ app = typer.Typer(
     help="Start a Python AWS Lambda function from a CRIU snapshot instead of importing it again.",
     epilog=(
         "Exit codes: 0 done, 1 failed otherwise, 2 wrong usage, 3 cannot be frozen, 4 bad snapshot, "
-        "5 not to be had on this machine, 6 the function failed, 7 a tool failed, 8 a thaw was declined."
+        "5 not to be had on this machine, 6 the function failed, 7 a tool failed, 8 a thaw was declined, "
+        "9 a secret was found in a snapshot."
     ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,

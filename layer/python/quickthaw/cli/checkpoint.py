@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +14,9 @@ from rich.console import Console
 
 from quickthaw import names
 from quickthaw.checkpoint import render, run
+from quickthaw.checkpoint.kinds import KINDS, allowed
 from quickthaw.checkpoint.order import CheckpointOrder
-from quickthaw.cli.options import built_layer, events, variables
+from quickthaw.cli.options import Secret, Secrets, built_layer, events, secrets, variables
 from quickthaw.cli.progress import Stages
 from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import UsageError
@@ -52,37 +55,70 @@ def command(
             "--budget", min=1, help="MB of native pages above which auto becomes lz4.", show_default="any"
         ),
     ] = None,
+    os_only: Annotated[
+        bool,
+        typer.Option(
+            "--os-only",
+            help="For provided.al2023: the function's directory holds awslambdaric, /var/runtime nothing.",
+        ),
+    ] = False,
     layer: Annotated[
         Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
     ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            metavar="KIND[,KIND]",
+            help="Give up what cannot be frozen, for the snapshot, and take that upon yourself: "
+            + "; ".join(f"{kind.name} ({kind.instead})" for kind in KINDS.values() if kind.instead)
+            + ".",
+            show_default=False,
+        ),
+    ] = None,
+    secret: Secret = None,
+    secrets_file: Secrets = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Start a function as Lambda would, warm it up, freeze it and write its snapshot.
 
     What cannot be frozen is refused before anything is written (exit code 3); an
     old snapshot stays until the new one is complete. Needs root.
+
+    The function sees nothing of this environment. What is in its memory all the same
+    (values of variables that look secret, keys of AWS, your patterns) is named, and
+    `publish` refuses it.
     """
     if compress not in ("lz4", "none"):
         raise UsageError(f"--compress {compress} is neither lz4 nor none")
     if block_size not in BLOCK_SIZES:
         raise UsageError(f"--block-size {block_size} is none of {', '.join(map(str, BLOCK_SIZES))}")
-    order = CheckpointOrder(
-        task=task,
-        handler=handler,
-        events=events(event or []),
-        out=out,
-        python=python,
-        runtime=runtime_site(python),
-        layer=built_layer(layer),
-        environ=variables(env or []),
-        level=level if compress == "lz4" else None,
-        block_size=block_size,
-        keep_uncompressed=keep_uncompressed,
-        layout=layout,
-        budget=None if budget is None else budget * 1_000_000,
-    )
-    with Stages() as stages:
-        made = run.checkpoint(order, on_progress=stages.at)
+    if os_only and not (task / "awslambdaric").is_dir():
+        raise UsageError(
+            f"{task} holds no awslambdaric, and an OS-only runtime has none",
+            hint="pip install --target TASK awslambdaric, for the function's Python version.",
+        )
+    given = variables(env or [])
+    with tempfile.TemporaryDirectory(prefix="quickthaw-nothing-") as nothing:
+        order = CheckpointOrder(
+            task=task,
+            handler=handler,
+            events=events(event or []),
+            out=out,
+            python=python,
+            runtime=Path(nothing) if os_only else runtime_site(python),
+            layer=built_layer(layer),
+            environ=given,
+            level=level if compress == "lz4" else None,
+            block_size=block_size,
+            keep_uncompressed=keep_uncompressed,
+            layout=layout,
+            budget=None if budget is None else budget * 1_000_000,
+            allow=allowed(allow or []),
+            wanted=secrets({**os.environ, **given}, secret, secrets_file),
+        )
+        with Stages() as stages:
+            made = run.checkpoint(order, on_progress=stages.at)
     if as_json:
         print(json.dumps(render.checkpointed_as_json(made), indent=1))
     else:

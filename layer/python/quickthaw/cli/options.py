@@ -4,15 +4,53 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from quickthaw import names
 from quickthaw.errors import Unavailable, UsageError
 from quickthaw.sandbox.layout import inner_python
+from quickthaw.secrets.wanted import Wanted, user_patterns, wanted
 from quickthaw.snapshot import manifest
 
 _BUILT_LAYER = Path("build/layer")
+
+Secret = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret",
+        metavar="NAME=REGEX",
+        help="Look for this too; a hit is reported by its name (repeatable).",
+        show_default=False,
+    ),
+]
+Secrets = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--secrets", metavar="FILE", help="Lines of NAME=REGEX to look for (repeatable).", show_default=False
+    ),
+]
+AllowSecret = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-secret",
+        metavar="NAME",
+        help="This variable's value, or what fits this pattern, may be in the snapshot (repeatable).",
+        show_default=False,
+    ),
+]
+
+
+def secrets(environ: Mapping[str, str], secret: list[str] | None, files: list[Path] | None) -> Wanted:
+    """What --secret, --secrets and an environment say to look for.
+
+    Raises:
+        UsageError: a pattern is none.
+    """
+    return wanted(environ, user_patterns(secret or [], files or []))
 
 
 def events(paths: Sequence[Path]) -> list[tuple[str, str]]:

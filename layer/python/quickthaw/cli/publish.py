@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from quickthaw.cli.options import AllowSecret, Secret, Secrets, secrets
 from quickthaw.cli.progress import Stages
 from quickthaw.publish import render
 from quickthaw.publish.run import Order, publish
@@ -27,6 +29,14 @@ def command(
             show_default=False,
         ),
     ] = None,
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch",
+            help="With --s3: upload the snapshot itself instead of a zip; the function fetches it at init. "
+            "Needs a snapshot of layout lz4.",
+        ),
+    ] = False,
     image_dir: Annotated[
         Path | None,
         typer.Option(help="Write opt/snapshot below this directory, for a Dockerfile.", show_default=False),
@@ -34,7 +44,9 @@ def command(
     function: Annotated[
         str | None,
         typer.Option(
-            help="Put the layer version on this function, and wait until it is active.", show_default=False
+            help="Put the layer version, or with --fetch QUICKTHAW_SNAPSHOT, on this function, and wait "
+            "until it is active.",
+            show_default=False,
         ),
     ] = None,
     beside: Annotated[
@@ -52,17 +64,22 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Verify, check sizes and the function; change nothing.")
     ] = False,
+    secret: Secret = None,
+    secrets_file: Secrets = None,
+    allow_secret: AllowSecret = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Verify a snapshot, check its size against Lambda's limits, and publish it.
 
-    A damaged snapshot is refused (exit code 4), one too large, too (2). Whatever
+    A damaged snapshot is refused (exit code 4), one that holds a secret as `verify`
+    looks for it, too (9), and one too large (2). Whatever
     fails later is taken back: the upload is aborted, the function gets its former
-    layers, the layer version is deleted.
+    layers or variables, what was sent is deleted.
     """
     order = Order(
-        snapshot=snapshot, layer_name=layer_name, s3=s3, image_dir=image_dir, function=function,
+        snapshot=snapshot, layer_name=layer_name, s3=s3, fetch=fetch, image_dir=image_dir, function=function,
         beside=tuple(beside or ()), images=images, dry_run=dry_run, region=region,
+        wanted=secrets(os.environ, secret, secrets_file), allow_secrets=tuple(allow_secret or ()),
     )  # fmt: skip
     with Stages() as stages:
         done = publish(order, stages.at)

@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 
 from quickthaw.checkpoint import render, verify
-from quickthaw.cli.options import built_layer
+from quickthaw.cli.options import AllowSecret, Secret, Secrets, built_layer, secrets
 from quickthaw.cli.progress import Stages
 from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import BadSnapshot
+from quickthaw.secrets import verdict
 from quickthaw.snapshot import manifest
 
 
@@ -33,13 +34,19 @@ def command(
     python: Annotated[Path, typer.Option(help="The function's interpreter.", show_default="this one")] = Path(
         sys.executable
     ),
+    secret: Secret = None,
+    secrets_file: Secrets = None,
+    allow_secret: AllowSecret = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check every checksum, decode every page, compare processor and mapped files.
+    """Check every checksum, decode every page, compare processor and mapped files, look for secrets.
 
-    Exit code 4 when anything is wrong. Mapped files are compared in Lambda's
-    layout, made from the task directory (needs root), or --here; where neither is
-    possible that is said and left out.
+    Exit code 4 when anything is wrong, 9 when all is well but for a secret: the value
+    of a variable of this environment that looks secret, a key of AWS, what fits a
+    pattern of yours, or what the checkpoint had found. Values are never shown.
+
+    Mapped files are compared in Lambda's layout, made from the task directory (needs
+    root), or --here; where neither is possible that is said and left out.
     """
     with Stages() as stages, ExitStack() as stack:
         root = "" if here else None
@@ -50,16 +57,28 @@ def command(
                     task=found, python=python, runtime=runtime_site(python), layer=built_layer(None)
                 )
             )
+        wanted = secrets(os.environ, secret, secrets_file)
         findings = verify.verify(snapshot, root=root, on_progress=lambda done: stages.at("verify", done))
+        searched = None
+        if not any(one.problem for one in findings if one.about == "bytes"):
+            searched = verdict.examine(
+                snapshot,
+                wanted,
+                allow=allow_secret or [],
+                on_progress=lambda done: stages.at("look for secrets", done),
+            )
+            findings += verify.secrets(searched)
     if as_json:
         print(json.dumps([{"what": one.what, "problem": one.problem} for one in findings], indent=1))
     else:
         if root is None:
             Console(stderr=True).print("mapped files not compared: that needs root and the task directory")
         render.print_findings(findings, Console())
-    bad = [one for one in findings if one.problem]
+    bad = [one for one in findings if one.problem and one.about != "secret"]
     if bad:
         raise BadSnapshot(
             f"{len(bad)} of {len(findings)} checks failed, first: {bad[0].what}: {bad[0].problem}",
             hint="Make the snapshot again with `quickthaw checkpoint`.",
         )
+    if searched is not None:
+        searched.enforce(f"{snapshot} should not be published")

@@ -29,6 +29,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Literal
 
+from quickthaw.names import RUNTIME_API
+
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024 + 100  # 6291556: AWS, "maximum allowed payload size"
 MAX_EVENT_BYTES = 6 * 1024 * 1024
 VERSION = "2018-06-01"
@@ -71,7 +73,9 @@ class Call:
 
 
 class RuntimeApi:
-    """A Runtime API on a free loopback port; a context manager that ends all its threads' use.
+    """A Runtime API on loopback; a context manager that ends all its threads' use.
+
+    On Lambda's own address, or on a free port where another environment has that.
 
     Attributes:
         address: "host:port", the value of AWS_LAMBDA_RUNTIME_API.
@@ -86,7 +90,7 @@ class RuntimeApi:
         self._closed = False
         self._called = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._restore = threading.Event()
-        self._server = _Server(self)
+        self._server = _listen(self)
         self._port = int(self._server.server_address[1])
         self.address = f"127.0.0.1:{self._port}"
         self._thread = threading.Thread(
@@ -209,14 +213,22 @@ def _hung_up(connection: socket.socket) -> bool:
         return True
 
 
+def _listen(api: RuntimeApi) -> _Server:
+    usual = int(RUNTIME_API.rpartition(":")[2])
+    try:
+        return _Server(api, usual)
+    except OSError:
+        return _Server(api, 0)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a handler may wait in read() for a client that lives on
 
-    def __init__(self, api: RuntimeApi) -> None:
+    def __init__(self, api: RuntimeApi, port: int) -> None:
         self.api = api
         self._open: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
 
     def process_request(self, request: Request, client_address: object) -> None:
         assert isinstance(request, socket.socket)

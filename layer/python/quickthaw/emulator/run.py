@@ -5,8 +5,8 @@
 What Lambda does when things go wrong, and this does too: an init that fails or
 takes over 10 s is done again inside the first invoke; a crash or a timeout
 resets the environment, and the next event starts a new process whose init
-counts into that event's duration (a "suppressed init").  Unlike Lambda's, our
-reset also empties /tmp.
+counts into that event's duration (a "suppressed init").  Lambda's reset keeps
+/tmp; ours empties it, unless the spec names a directory for it.
 
 Durations: init from the exec of the runtime process to its first GET next;
 an invocation from the moment the event is sent to the next GET next.
@@ -30,9 +30,9 @@ from quickthaw.emulator.report import Lines, LogFormat, Report, billed_ms, milli
 from quickthaw.emulator.runtime import Runtime
 from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import UsageError
-from quickthaw.names import INIT_LIMIT_S
+from quickthaw.names import ENV_SNAPSHOT, INIT_LIMIT_S, S3
 from quickthaw.sandbox.layout import interpreter, layout
-from quickthaw.sandbox.spec import Kind, SandboxSpec
+from quickthaw.sandbox.spec import Bind, Kind, SandboxSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,14 @@ class FunctionSpec:
 
     Attributes:
         runtime: Site with awslambdaric; None for the cached one of that Python.
-        snapshot: None for a plain cold start.
+        snapshot: None for a plain cold start, or for one that `env` names in a bucket.
         engine: For the bootstrap: auto, native, criu or off.
         mode: For the criu engine: grow, stream, async, sync or plain; None leaves the choice.
         timeout_s: Of one invocation.
         env: The function's own variables; they go over what the emulator sets.
         deny: See `SandboxSpec`; also the next three.
         before_exec: Called with the host pid when only the exec of the runtime is missing.
+        tmp: A directory shown as /tmp, which outlives a reset; None for a new one of memory each time.
     """
 
     task: Path
@@ -69,6 +70,7 @@ class FunctionSpec:
     memory_limit: bool = False
     disk_bytes_per_s: int | None = None
     before_exec: Callable[[int], None] | None = None
+    tmp: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,10 +161,11 @@ class _Environment:
             runtime=spec.runtime or runtime_site(spec.python), kind=_kind(spec), memory_mb=spec.memory_mb,
             deny=spec.deny, cpu_limit=spec.cpu_limit, memory_limit=spec.memory_limit,
             disk_bytes_per_s=spec.disk_bytes_per_s,
+            binds=() if spec.tmp is None else (Bind(spec.tmp, "/tmp", writable=True),),
         )  # fmt: skip
         where = layout(sandbox)
         argv = [where.python, "-m", "awslambdaric", spec.handler]
-        if spec.snapshot is not None:
+        if _thaws(spec):
             argv.insert(0, f"{where.layer}/bin/bootstrap")
         variables = environ.lambda_environ(
             where, name=spec.name, handler=spec.handler, version=version, memory_mb=spec.memory_mb,
@@ -307,13 +310,18 @@ class _Environment:
         self._on_line(line)
 
 
+def _thaws(spec: FunctionSpec) -> bool:
+    """Whether the function has a snapshot, here or in a bucket, and so the wrapper."""
+    return spec.snapshot is not None or spec.env.get(ENV_SNAPSHOT, "").startswith(S3)
+
+
 def _kind(spec: FunctionSpec) -> Kind:
     """The sandbox an engine needs: CRIU wants its one capability and no filter, native wants nothing."""
     if spec.sandbox == "none":
         return "none"
-    if spec.snapshot is None or spec.engine in ("native", "off"):
+    if not _thaws(spec) or spec.engine in ("native", "off"):
         return "lambda"
-    if spec.engine == "auto" and (spec.snapshot / "native").is_dir():
+    if spec.engine == "auto" and (spec.snapshot is None or (spec.snapshot / "native").is_dir()):
         return "lambda"
     return "criu"
 

@@ -19,7 +19,19 @@ from typing import Final
 from quickthaw import names
 from quickthaw.criuimg import PageStore, Process, load
 from quickthaw.errors import CannotFreeze, UsageError
-from quickthaw.plan import classify, cpu, descriptors, frame, identity, layout, left, memory, pagefiles, state
+from quickthaw.plan import (
+    classify,
+    cpu,
+    descriptors,
+    frame,
+    identity,
+    layout,
+    left,
+    memory,
+    mutexes,
+    pagefiles,
+    state,
+)
 from quickthaw.plan.classify import Source
 from quickthaw.plan.contents import Contents
 from quickthaw.plan.hot import HotSet
@@ -99,17 +111,13 @@ def build(
         UsageError: no such layout, or hot without a hot set.
     """
     process = load(images)
-    reasons = refusals(process)
-    if reasons:
-        raise CannotFreeze(
-            "the native engine cannot thaw this process: " + "; ".join(reasons),
-            hint="close or end what is named in a before-snapshot hook, or thaw with the criu engine",
-        )
+    _refuse(refusals(process))
     source = (pages or {}).get(process.pagemap.pages_id, images / f"pages-{process.pagemap.pages_id}.img")
     with (
         PageStore(process.pagemap, source) as store,
         TemporaryDirectory(prefix="quickthaw-left-") as scratch,
     ):
+        _refuse(mutexes.held(process, store))
         resolve = left.resolver(resolve, entries, process.mapped_paths(), Path(scratch))
         contents = Contents(process, store, resolve)
         try:
@@ -137,6 +145,14 @@ def build(
             return made
         finally:
             contents.close()
+
+
+def _refuse(reasons: Sequence[str]) -> None:
+    if reasons:
+        raise CannotFreeze(
+            "the native engine cannot thaw this process: " + "; ".join(reasons),
+            hint="close or end what is named in a before-snapshot hook, or thaw with the criu engine",
+        )
 
 
 def _choose(wanted: str, hot: HotSet | None) -> str:

@@ -144,7 +144,7 @@ BLOCK: Final = Record(
         ("segment", "I"),
         ("segments", "I"),
         ("checksum", "I"),
-        ("reserved", "I"),
+        ("taken", "I"),
     ),
 )
 SEGMENT: Final = Record("plan_segment", (("start", "Q"), ("size", "Q")))

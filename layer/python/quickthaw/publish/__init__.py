@@ -1,1 +1,1 @@
-"""Bring a snapshot to where Lambda starts functions: a layer version, an S3 object, an image's directory."""
+"""Bring a snapshot to where Lambda starts functions: a layer version, objects in S3, an image's directory."""

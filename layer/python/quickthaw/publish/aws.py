@@ -63,7 +63,8 @@ def explained(what: str) -> Iterator[None]:
         hints = {
             "ResourceNotFoundException": "Check the name, the region and the account.",
             "NoSuchBucket": "Check the bucket's name and region.",
-            "AccessDenied": "It needs s3:PutObject, GetObject and AbortMultipartUpload below the prefix.",
+            "AccessDenied": "It needs s3:PutObject, GetObject, AbortMultipartUpload below the prefix, and "
+            "with --fetch DeleteObject.",
             "AccessDeniedException": "It needs lambda:PublishLayerVersion, GetLayerVersion and "
             "DeleteLayerVersion; with --function, Get- and UpdateFunctionConfiguration.",
             "PreconditionFailedException": "Somebody else changed the function meanwhile; try again.",

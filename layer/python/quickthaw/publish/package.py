@@ -15,12 +15,15 @@ import base64
 import hashlib
 import os
 import zipfile
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from quickthaw import names
 from quickthaw.checkpoint.verify import verify
 from quickthaw.errors import BadSnapshot
+from quickthaw.secrets import verdict
+from quickthaw.secrets.wanted import Wanted
 from quickthaw.snapshot import manifest
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -46,13 +49,26 @@ class Package:
     handler: str
 
 
-def choose(snapshot: Path, *, images: bool) -> Package:
-    """Verifies a snapshot and chooses its files.
+def choose(
+    snapshot: Path,
+    *,
+    images: bool,
+    wanted: Wanted,
+    allow: Collection[str] = (),
+    on_progress: Callable[[float], None] = lambda _done: None,
+) -> Package:
+    """Verifies a snapshot, looks for secrets in it, and chooses its files.
+
+    All of it is searched, also what is not sent: where a value was, it may be again.
 
     Args:
         images: take CRIU's images along.
+        wanted: the secrets to look for.
+        allow: names of those that may be in it.
+        on_progress: called with the share of the search that is done.
 
     Raises:
+        SecretFound: there is one that is not allowed.
         BadSnapshot: damaged, or without a native plan where only that was asked for.
     """
     problems = [
@@ -63,20 +79,23 @@ def choose(snapshot: Path, *, images: bool) -> Package:
             f"{snapshot} is not published, it is damaged: {problems[0]}",
             hint="`quickthaw verify` shows everything; make the snapshot again with `quickthaw checkpoint`.",
         )
+    verdict.examine(snapshot, wanted, allow=allow, on_progress=on_progress).enforce(
+        f"{snapshot} is not published"
+    )
     found = manifest.read(str(snapshot))
     if not images and not (snapshot / names.NATIVE / "plan").is_file():
         raise BadSnapshot(
             f"{snapshot} has no native plan, and CRIU cannot run in Lambda",
             hint="Make it with another --layout, or publish CRIU's images too with --images, for elsewhere.",
         )
-    wanted = [snapshot / names.MANIFEST, *(snapshot / names.NATIVE).rglob("*")]
+    sent = [snapshot / names.MANIFEST, *(snapshot / names.NATIVE).rglob("*")]
     if images:
         kept = {snapshot / entry["path"] for entry in found.files}
         plain = {
             path.with_name(path.name.replace(".comp.img", ".img")) for path in kept if ".comp." in path.name
         }
-        wanted += kept - plain
-    files = tuple(sorted({path for path in wanted if path.is_file()}))
+        sent += kept - plain
+    files = tuple(sorted({path for path in sent if path.is_file()}))
     version = str(found.body["python"]["version"]).split(".")
     return Package(
         snapshot=snapshot,

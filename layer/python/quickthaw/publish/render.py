@@ -72,6 +72,7 @@ def document(done: Published) -> dict[str, Any]:
         "dry_run": done.dry_run,
         "layer_version_arn": done.layer_version_arn,
         "s3_object": done.s3_object,
+        "snapshot_uri": done.snapshot_uri,
         "directory": None if done.directory is None else str(done.directory),
         "function": done.function,
         "sha256": done.sha256,
@@ -82,13 +83,15 @@ def document(done: Published) -> dict[str, Any]:
 
 def show(done: Published, console: Console) -> None:
     """What was published, and what it weighs."""
-    show_loads([done.load], console)
+    if done.load.parts:
+        show_loads([done.load], console)
     if done.dry_run:
         console.print(f"snapshot {done.id} is whole and can be published; nothing was changed (dry run)")
     for label, value in (
         ("layer version", done.layer_version_arn),
         ("object", done.s3_object),
         ("directory", done.directory),
+        ("set QUICKTHAW_SNAPSHOT to", done.snapshot_uri),
     ):
         if value is not None:
             console.print(f"{label} [bold]{escape(str(value))}[/]", soft_wrap=True)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quickthaw import names
 from quickthaw.checkpoint.replace import replacing
 from quickthaw.errors import QuickthawError, ToolFailed, UsageError
-from quickthaw.publish import attach, limits
+from quickthaw.publish import attach, limits, objects
 from quickthaw.publish.aws import explained, lambda_client, s3_client
 from quickthaw.publish.package import Package, choose, copy_files, write_zip
 from quickthaw.publish.upload import split, upload
+from quickthaw.secrets.wanted import AWS, Wanted
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -34,22 +36,28 @@ class Order:
     Attributes:
         layer_name: a layer, of which a new version is made.
         s3: "BUCKET/PREFIX"; with `layer_name`, where its zip waits for Lambda.
+        fetch: below `s3`, as objects that a function fetches at init, instead of a zip.
         image_dir: a directory for a Dockerfile's COPY; gets opt/snapshot.
-        function: gets the layer version.
+        function: gets the layer version, or the name of what it fetches.
         beside: directories that lie on the same function (its code, other layers), for the sizes.
         images: CRIU's images too.
         dry_run: verify, check and weigh only.
+        wanted: secrets that stand against it; the shapes of AWS's keys at the least.
+        allow_secrets: names of those that may be in it.
     """
 
     snapshot: Path
     layer_name: str | None = None
     s3: str | None = None
+    fetch: bool = False
     image_dir: Path | None = None
     function: str | None = None
     beside: tuple[Path, ...] = ()
     images: bool = False
     dry_run: bool = False
     region: str | None = None
+    wanted: Wanted = Wanted(patterns=AWS)
+    allow_secrets: tuple[str, ...] = ()
     active_s: float = attach.ACTIVE_S
 
 
@@ -61,6 +69,7 @@ class Published:
         id: of the snapshot.
         load: the function's parts as far as they are known, against Lambda's limits.
         sha256: of the zip, base64 as Lambda shows it.
+        snapshot_uri: what QUICKTHAW_SNAPSHOT must be.
         doubts: why a function may start cold nevertheless.
     """
 
@@ -70,6 +79,7 @@ class Published:
     sha256: str | None = None
     layer_version_arn: str | None = None
     s3_object: str | None = None
+    snapshot_uri: str | None = None
     directory: Path | None = None
     function: str | None = None
     doubts: tuple[str, ...] = ()
@@ -81,13 +91,22 @@ def publish(order: Order, on_progress: Progress = lambda _stage, _done: None) ->
     Raises:
         UsageError: the order contradicts itself, or Lambda's limits.
         BadSnapshot: the snapshot is damaged.
+        SecretFound: it holds a secret.
         ToolFailed, Unavailable: AWS refused, or cannot be reached; what is left behind is in the text.
     """
     _refuse_nonsense(order)
     on_progress("verify", None)
-    package = choose(order.snapshot, images=order.images)
+    package = choose(
+        order.snapshot,
+        images=order.images,
+        wanted=order.wanted,
+        allow=order.allow_secrets,
+        on_progress=lambda done: on_progress("look for secrets", done),
+    )
     if order.image_dir is not None:
         return _into_directory(order, package)
+    if order.fetch:
+        return _as_objects(order, package, on_progress)
     with tempfile.TemporaryDirectory(prefix="quickthaw-publish-") as scratch:
         file = Path(scratch) / f"{package.id}.zip"
         on_progress("zip", None)
@@ -105,15 +124,23 @@ def _refuse_nonsense(order: Order) -> None:
             "nothing says where to publish, or too much does",
             hint="Give --layer-name, --s3 or --image-dir; --layer-name and --s3 go together.",
         )
-    if order.function is not None and order.layer_name is None:
-        raise UsageError("a function gets its snapshot from a layer", hint="Give --layer-name too.")
+    if order.fetch and (order.s3 is None or order.layer_name is not None):
+        raise UsageError(
+            "a snapshot is fetched from S3 or lies in a layer",
+            hint="Give --fetch with --s3 and without --layer-name.",
+        )
+    if order.function is not None and order.layer_name is None and not order.fetch:
+        raise UsageError(
+            "a function gets its snapshot from a layer, or fetches it",
+            hint="Give --layer-name too, or --s3 with --fetch.",
+        )
 
 
-def _load(beside: Sequence[Path], package: Package, zipped: int | None) -> limits.Load:
-    own = limits.Part(name="snapshot", unzipped=package.unzipped, zipped=zipped)
+def _load(beside: Sequence[Path], package: Package | None, zipped: int | None) -> limits.Load:
+    own = () if package is None else (limits.Part(name="snapshot", unzipped=package.unzipped, zipped=zipped),)
     others = tuple(limits.Part(name=path.name, unzipped=limits.tree_bytes(path)) for path in beside)
     # The first of `beside` is the function's code, everything else a layer.
-    return limits.Load(function="the function", parts=(*others, own), layers=max(1, len(others)))
+    return limits.Load(function="the function", parts=(*others, *own), layers=max(1, len(others)))
 
 
 def _into_directory(order: Order, package: Package) -> Published:
@@ -126,6 +153,45 @@ def _into_directory(order: Order, package: Package) -> Published:
         id=package.id, dry_run=order.dry_run, load=_load((), package, None),
         directory=None if order.dry_run else target,
     )  # fmt: skip
+
+
+def _as_objects(order: Order, package: Package, on_progress: Progress) -> Published:
+    assert order.s3 is not None
+    objects.refuse_unfit(package)
+    bucket, prefix = split(order.s3)
+    place = "/".join(part for part in (prefix, objects.directory(package)) if part)
+    uri = f"{names.S3}{bucket}/{place}"
+    storage = s3_client(order.region)
+    functions = None if order.function is None else lambda_client(order.region)
+    try:
+        configuration = None
+        if functions is not None and order.function is not None:
+            configuration = attach.check(functions, order.function, package, None)
+        made = Published(
+            id=package.id, dry_run=order.dry_run, load=_load(order.beside, None, None),
+            snapshot_uri=None if order.dry_run else uri, function=order.function,
+            doubts=() if configuration is None else attach.doubts(configuration, fetches=True),
+        )  # fmt: skip
+        if order.dry_run:
+            return made
+        sent = objects.send(
+            storage, package, bucket, place, on_progress=lambda done: on_progress("upload", done)
+        )
+        if functions is not None and order.function is not None and configuration is not None:
+            on_progress(f"attach to {order.function}", None)
+            change = attach.variable_change(configuration, uri)
+            try:
+                attach.attach(functions, order.function, configuration, change, active_s=order.active_s)
+            except attach.StillAttached:
+                raise
+            except BaseException as error:
+                objects.take_back(storage, bucket, sent, error)
+                raise
+        return made
+    finally:
+        storage.close()
+        if functions is not None:
+            functions.close()
 
 
 def _as_object(
@@ -169,7 +235,7 @@ def _as_layer(
             configuration = attach.check(client, order.function, package, order.layer_name)
         made = Published(
             id=package.id, dry_run=order.dry_run, load=load, sha256=sha256, function=order.function,
-            doubts=() if configuration is None else attach.doubts(configuration),
+            doubts=() if configuration is None else attach.doubts(configuration, fetches=False),
         )  # fmt: skip
         if order.dry_run:
             return made
@@ -183,7 +249,8 @@ def _as_layer(
         if order.function is not None and configuration is not None:
             on_progress(f"attach to {order.function}", None)
             try:
-                attach.attach(client, order.function, configuration, arn, active_s=order.active_s)
+                change = attach.layer_change(configuration, arn)
+                attach.attach(client, order.function, configuration, change, active_s=order.active_s)
             except attach.StillAttached:
                 raise
             except BaseException as error:

@@ -2,9 +2,9 @@
 
 What is checked when:
 - here, before CRIU runs: the manifest's checksum, format, architecture,
-  interpreter, CPU features; the size of every file of the snapshot; the
-  checksum of the small ones (images, kernel cache); the identity of every mapped file and of the
-  function's own sources;
+  interpreter, CPU features; the size of every file of the snapshot and the
+  checksum of the small ones (images, kernel cache), see `opened`; the identity of every mapped
+  file and of the function's own sources;
 - while pages are decoded: each block's checksum (`decode`), the checksum of
   uncompressed pages (`feed`); both before the process may wake.
 """
@@ -14,12 +14,13 @@ from __future__ import annotations
 import posix
 import sys
 
-from quickthaw import __version__, names
+from quickthaw import __version__
 from quickthaw.errors import Declined
 from quickthaw.snapshot import identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from quickthaw.runtime.opened import Opened
     from quickthaw.snapshot.manifest import Manifest
 
 CAP_SYS_ADMIN = 21  # linux/capability.h
@@ -27,8 +28,8 @@ CAP_CHECKPOINT_RESTORE = 40
 CRIU_NOT_PERMITTED = "CRIU needs CAP_CHECKPOINT_RESTORE or root, this process has neither"
 
 
-def snapshot_fits(manifest: Manifest, snapshot: str) -> None:
-    """Compares the snapshot with this machine and with itself.
+def snapshot_fits(manifest: Manifest, opened: Opened) -> None:
+    """Compares the snapshot with this machine and with itself, and opens its files.
 
     Raises:
         Declined: the first thing that is not as it was.
@@ -46,29 +47,11 @@ def snapshot_fits(manifest: Manifest, snapshot: str) -> None:
     missing = set(manifest.cpu_flags) - cpu_flags()
     if missing:
         raise Declined(f"this CPU lacks {' '.join(sorted(missing))}")
-    for entry in manifest.files:
-        _file_fits(entry, snapshot)
+    opened.check(manifest)
     for entry in (*manifest.mapped, *manifest.sources):
         reason = identity.difference(entry)
         if reason:
             raise Declined(reason)
-
-
-def _file_fits(entry: dict[str, object], snapshot: str) -> None:
-    path = f"{snapshot}/{entry['path']}"
-    try:
-        size = posix.stat(path).st_size
-        if size != entry["size"]:
-            raise Declined(f"{path} has {size} bytes, the manifest says {entry['size']}")
-        if not _checked_later(entry["path"]) and identity.crc32(path) != entry["crc32"]:
-            raise Declined(f"{path} is damaged: its checksum does not fit")
-    except OSError as error:
-        raise Declined(f"{path}: {error.strerror}") from error
-
-
-def _checked_later(path: object) -> bool:
-    """Page contents are checked while they are read; the native engine's files are its own business."""
-    return str(path).startswith((f"{names.IMAGES}/pages-", f"{names.NATIVE}/"))
 
 
 def cpu_flags() -> set[str]:

@@ -27,21 +27,26 @@ class FrameDecoder:
 
     Args:
         library: path of liblz4.so.1.
-        path: the page file.
+        path: the page file's, for messages.
+        fd: the page file, open; it stays the caller's to close.
+        arrived: waits until the bytes from start to end are in it; None: they are.
 
     Raises:
-        Declined: the library or the file cannot be opened.
+        Declined: the library cannot be opened.
         BadSnapshot: the file's index is damaged.
     """
 
-    def __init__(self, library: str, path: str) -> None:
+    def __init__(
+        self, library: str, path: str, fd: int, arrived: Callable[[int, int], None] | None = None
+    ) -> None:
         self.path = path
+        self._fd = fd
+        self._arrived = arrived or (lambda _start, _end: None)
         try:
             self._frames = liblz4.Frames(library)
-            self._fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         except OSError as error:
             raise Declined(f"cannot decode {path}: {error}") from error
-        self.index = pages.read_index(self._fd, path)
+        self.index = pages.read_index(self._fd, path, self._arrived)
         posix.posix_fadvise(self._fd, 0, 0, posix.POSIX_FADV_WILLNEED)
         self.bytes_read = 0
 
@@ -60,7 +65,8 @@ class FrameDecoder:
         # Not the file's own header: that one announces a content checksum, see `pages.header`.
         window[: pages.HEADER_SIZE] = pages.header(room, self.index.content_size, content_checksum=False)
         posix.lseek(self._fd, pages.HEADER_SIZE, 0)  # SEEK_SET
-        got, total, number = pages.HEADER_SIZE, 0, 0
+        got = at = pages.HEADER_SIZE
+        total = number = 0
         target = buffer()
         known, address = target, liblz4.view(target)
         wanted = 1
@@ -84,7 +90,10 @@ class FrameDecoder:
                 elif not consumed:
                     raise Declined(f"{self.path}: liblz4 makes no progress at block {number}")
             if wanted:
-                got = posix.readv(self._fd, [window[: min(wanted, len(window))]])
+                size = min(wanted, len(window))
+                self._arrived(at, at + size)
+                got = posix.readv(self._fd, [window[:size]])
+                at += got
                 if got == 0:
                     raise Declined(f"{self.path} ends inside block {number}")
                 self.bytes_read += got
@@ -92,16 +101,5 @@ class FrameDecoder:
             raise Declined(f"{self.path} holds {total} bytes of pages, not {self.index.content_size}")
 
     def close(self) -> None:
-        """Gives back the file and liblz4's context."""
+        """Gives back liblz4's context."""
         self._frames.close()
-        posix.close(self._fd)
-
-
-def write_all(fd: int, data: memoryview) -> None:
-    """write(2) until all is written.
-
-    Raises:
-        OSError: as write(2), ENOSPC and EPIPE above all.
-    """
-    while data:
-        data = data[posix.write(fd, data) :]

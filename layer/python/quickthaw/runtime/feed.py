@@ -31,6 +31,10 @@ from quickthaw.errors import Declined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from quickthaw.runtime.decode import FrameDecoder
+    from quickthaw.runtime.opened import Opened
     from quickthaw.snapshot.manifest import Manifest
 
 GROWING_CRIU = ("4.1.1", "4.2.1", "4.3")  # versions whose restorer was seen to retry at end of file
@@ -41,6 +45,8 @@ class Feed:
 
     Attributes:
         images: directory that CRIU is pointed at.
+        delivered: bytes of pages that went on their way to CRIU (`plain`: that were checked); the
+            watchdog sees by them that the thread lives.
         bytes_read: of page files, stored bytes.
         decompress_s: seconds from the thread's first byte to its last.
         wait_s: seconds CRIU stood waiting for pages; None where that cannot be seen.
@@ -50,12 +56,21 @@ class Feed:
     stream = False  # whether CRIU is told --stream
     gentle = False  # whether SIGIO must not kill us (leases)
 
-    def __init__(self, manifest: Manifest, snapshot: str, work: str, liblz4: str) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        opened: Opened,
+        work: str,
+        liblz4: str,
+        arrived: Callable[[str, int, int], None] | None = None,
+    ) -> None:
         self.manifest = manifest
-        self.snapshot = snapshot
+        self.opened = opened
         self.work = work
         self.images = f"{work}/images"
         self.liblz4 = liblz4
+        self.delivered = 0
+        self._arrived = arrived
         self.bytes_read = 0
         self.decompress_s = 0.0
         self.wait_s: float | None = None
@@ -67,7 +82,7 @@ class Feed:
         Raises:
             OSError: the work directory cannot be written.
         """
-        self._link_images()
+        self._copy_images()
 
     def run(self) -> None:
         """The thread: delivers every page, or raises."""
@@ -79,12 +94,12 @@ class Feed:
             posix.close(fd)
         self._targets.clear()
 
-    def _link_images(self) -> None:
+    def _copy_images(self) -> None:
+        """CRIU reads what was checked, not what lies at the same path by now."""
         posix.mkdir(self.images, 0o700)
-        source = f"{self.snapshot}/{names.IMAGES}"
-        for name in posix.listdir(source):
-            if name.endswith(".img") and not name.startswith("pages-"):
-                posix.symlink(f"{source}/{name}", f"{self.images}/{name}")
+        for name, data in self.opened.below(names.IMAGES).items():
+            if name.endswith(".img"):
+                write_file(f"{self.images}/{name}", data)
 
     def _create_targets(self) -> None:
         for number in self.manifest.pages:
@@ -93,21 +108,30 @@ class Feed:
 
     def _decode_all(self) -> None:
         """Decodes every page file into its target, in order."""
-        from quickthaw.runtime import decode  # ctypes: only after CRIU was spawned
 
         begin = time.monotonic()
         for number, fd in self._targets.items():
-            decoder = decode.FrameDecoder(self.liblz4, self.stored(number))
+            decoder = self.decoder(number)
             one = bytearray(decoder.index.block_size)
             view = memoryview(one)
             for _, size in decoder.blocks(lambda one=one: one):  # type: ignore[misc]
-                decode.write_all(fd, view[:size])
+                write_all(fd, view[:size])
+                self.delivered += size
             self.bytes_read += decoder.bytes_read
             decoder.close()
         self.decompress_s = time.monotonic() - begin
 
-    def stored(self, number: str) -> str:
-        """Path of a compressed page file.
+    def decoder(self, number: str) -> FrameDecoder:
+        """Decodes a page file, which may still be arriving."""
+        from quickthaw.runtime import decode  # as above
+
+        (path, fd), arrived = self.stored(number), self._arrived
+        if arrived is None:
+            return decode.FrameDecoder(self.liblz4, path, fd)
+        return decode.FrameDecoder(self.liblz4, path, fd, lambda start, end: arrived(path, start, end))
+
+    def stored(self, number: str) -> tuple[str, int]:
+        """Path and descriptor of a compressed page file.
 
         Raises:
             Declined: the snapshot holds that one uncompressed only.
@@ -115,7 +139,7 @@ class Feed:
         name = self.manifest.pages[number]["file"]
         if name is None:
             raise Declined(f"the snapshot has no compressed pages-{number}: only mode plain can thaw it")
-        return f"{self.snapshot}/{names.IMAGES}/{name}"
+        return f"{self.opened.path}/{names.IMAGES}/{name}", self.opened.pages(name)
 
 
 class Sync(Feed):
@@ -172,12 +196,13 @@ class Async(Feed):
     def run(self) -> None:
         import fcntl
 
-        from quickthaw.runtime import decode, ring
+        from quickthaw.runtime import ring
 
         blocks = ring.Ring(self)
         for fd in self._targets.values():
             while block := blocks.next():
-                decode.write_all(fd, memoryview(block[0])[: block[1]])
+                write_all(fd, memoryview(block[0])[: block[1]])
+                self.delivered += block[1]
                 blocks.give_back(block)
             fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
@@ -188,10 +213,11 @@ class Plain(Feed):
     def prepare(self) -> None:
         super().prepare()
         for number in self.manifest.pages:
-            path = f"{self.snapshot}/{names.IMAGES}/pages-{number}.img"
-            if not exists(path):
+            name = f"pages-{number}.img"
+            if not self.opened.has_pages(name):
                 raise Declined("the snapshot has no uncompressed pages (checkpoint --keep-uncompressed)")
-            posix.symlink(path, f"{self.images}/pages-{number}.img")
+            # Through our descriptor: CRIU opens the very file that the thread checks.
+            posix.symlink(f"/proc/{posix.getpid()}/fd/{self.opened.pages(name)}", f"{self.images}/{name}")
 
     def run(self) -> None:
         from quickthaw.snapshot import identity
@@ -199,18 +225,37 @@ class Plain(Feed):
         begin = time.monotonic()
         for entry in self.manifest.files:
             if entry["path"].startswith(f"{names.IMAGES}/pages-") and not entry["path"].endswith(".comp.img"):
-                path = f"{self.snapshot}/{entry['path']}"
-                if identity.crc32(path) != entry["crc32"]:
-                    raise Declined(f"{path} is damaged: its checksum does not fit")
+                fd = self.opened.pages(entry["path"].removeprefix(f"{names.IMAGES}/"))
+                if identity.crc32_of(fd, self._checked) != entry["crc32"]:
+                    raise Declined(
+                        f"{self.opened.path}/{entry['path']} is damaged: its checksum does not fit"
+                    )
                 self.bytes_read += entry["size"]
         self.decompress_s = 0.0
         self.wait_s = time.monotonic() - begin
 
+    def _checked(self, size: int) -> None:
+        self.delivered += size
 
-def exists(path: str) -> bool:
-    """Whether there is something at that path."""
+
+def write_all(fd: int, data: memoryview) -> None:
+    """write(2) until all is written.
+
+    Raises:
+        OSError: as write(2), ENOSPC and EPIPE above all.
+    """
+    while data:
+        data = data[posix.write(fd, data) :]
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Makes a file that only we may read.
+
+    Raises:
+        OSError: as open(2) and write(2).
+    """
+    fd = posix.open(path, posix.O_CREAT | posix.O_EXCL | posix.O_WRONLY | posix.O_CLOEXEC, 0o600)
     try:
-        posix.stat(path)
-    except OSError:
-        return False
-    return True
+        write_all(fd, memoryview(data))
+    finally:
+        posix.close(fd)

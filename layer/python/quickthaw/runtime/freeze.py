@@ -4,11 +4,13 @@ Run as `python -m quickthaw.runtime.freeze` where Lambda would run
 `python -m awslambdaric`.  One JSON line arrives on THAW_FD, the *order*
 (handler, events); every stage answers with a line on WOKE_FD.  Then the
 process blocks in read(THAW_FD), and that read is where the snapshot is taken.
-After a thaw the same read returns the wake context.
+After a thaw the same read returns the wake context.  Before the dump the
+checkpoint may ask something there (a line that begins with "?"): who holds
+what cannot be frozen, and to give up what the user allowed.
 
 What is imported before the freeze costs nothing after it, so the runtime
-client's pure modules are imported here.  Its native part is not: it reads
-AWS_LAMBDA_RUNTIME_API once, when it is loaded (2 to 6 ms, paid in the wake).
+client's modules are imported here, as far as they do not read the environment
+when they are imported (`renewal.client` has the rest).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 
 from quickthaw import names
 from quickthaw.runtime import wake
+from quickthaw.runtime.renewal import connections, loops
 
 _NEEDED_AFTER = (
     "awslambdaric.lambda_config",
@@ -38,6 +41,7 @@ _NEEDED_AFTER = (
     "concurrent.futures.thread",  # thread polling of python3.12 and later
     "http.client",  # the runtime client's error path
 )
+_QUESTION = b"?"  # a wake context is a JSON object
 
 
 def main() -> None:
@@ -48,6 +52,7 @@ def main() -> None:
     sys.argv = ["awslambdaric", order["handler"]]
     for name in _NEEDED_AFTER:
         importlib.import_module(name)
+    stand_ins = wake.begin()
     try:
         begin = time.monotonic()
         handler = _import_handler(order["handler"])
@@ -57,13 +62,15 @@ def main() -> None:
             answer = _warm_up(handler, event, number)
             _tell({"stage": "warmed", "event": number, "seconds": time.monotonic() - begin, "answer": answer})
         hooks = _run_before_snapshot()
+        connections.close_idle()
+        loops.settle()
+        state = wake.remember(started, stand_ins)
     except BaseException as error:
         import traceback
 
         traceback.print_exc()
         _tell({"stage": "failed", "error": f"{type(error).__name__}: {error}"})
         sys.exit(1)
-    state = wake.remember(started)
     _settle()
     _tell(
         {
@@ -74,7 +81,8 @@ def main() -> None:
             "modules": _module_files(),
         }
     )
-    context = _document(names.THAW_FD)  # <- the snapshot is taken here
+    while (context := _document(names.THAW_FD)).startswith(_QUESTION):  # <- the snapshot is taken here
+        _tell(_answer(json.loads(context[1:]), order["handler"]))
     wake.up(json.loads(context.decode("utf-8", "surrogateescape")), state, order["handler"])
 
 
@@ -87,6 +95,21 @@ def _module_files() -> list[str]:
         if isinstance(file, str) and file.startswith(places) and name.partition(".")[0] != "quickthaw":
             found.add(file)
     return sorted(found)
+
+
+def _answer(question: dict[str, Any], handler: str) -> dict[str, Any]:
+    """Imports here: a function that holds nothing forbidden is never asked."""
+    if "holders" in question:
+        from quickthaw.runtime import holders
+
+        return {"stage": "holders", "found": holders.answer(question["holders"], handler)}
+    from quickthaw.runtime.relinquish import relinquish
+
+    try:
+        relinquish(question["relinquish"])
+    except OSError as error:
+        return {"stage": "failed", "error": f"cannot give up what --allow says: {error}"}
+    return {"stage": "relinquished"}
 
 
 def _import_handler(handler: str) -> Callable[[Any, Any], Any]:
@@ -149,11 +172,16 @@ def _line(fd: int) -> bytes:
 
 
 def _document(fd: int) -> bytes:
-    """All bytes up to end of file; PEP 475 makes os.read retry the EINTR that CRIU leaves behind."""
-    pieces = []
+    """All bytes up to end of file, or one question.
+
+    PEP 475 makes os.read retry the EINTR that CRIU leaves behind.
+    """
+    data = b""
     while piece := os.read(fd, 65536):
-        pieces.append(piece)
-    return b"".join(pieces)
+        data += piece
+        if data.startswith(_QUESTION) and data.endswith(b"\n"):
+            break
+    return data
 
 
 def _tell(stage: dict[str, Any]) -> None:

@@ -7,11 +7,13 @@ line: `report.write({**record, **metrics.members(...)})`.
 
 Namespace `Quickthaw`; dimensions and units:
 
-    ThawDuration, DecompressDuration, PageWait, WakeDuration, ColdInitSaved  Milliseconds
+    ThawDuration, DecompressDuration, PageWait, WakeDuration, ColdInitSaved,
+    FetchDuration (snapshots in S3)  Milliseconds
         by FunctionName, and by FunctionName and Engine (native, criu); thawed starts only
     Fallback  Count: 1 for a start that should have been a thaw, 0 for a thaw
         by FunctionName, so that its average is the rate of fallbacks;
         1 also by FunctionName, Engine (cold) and Reason
+    LostDuration  Milliseconds that such a start lost before its cold start began; as Fallback
 
 `engine off` is a wish and no fallback: such a start has no metrics.  CloudWatch
 bills every combination of dimensions as a metric, so `Reason` is one of the few
@@ -30,15 +32,18 @@ if TYPE_CHECKING:
 NAMESPACE = "Quickthaw"
 DURATIONS = {  # member of the log line, in seconds: metric, in ms
     "total_s": "ThawDuration",
+    "fetch_s": "FetchDuration",
     "decompress_s": "DecompressDuration",
     "wait_s": "PageWait",
     "wake_s": "WakeDuration",
     "cold_init_saved_s": "ColdInitSaved",
 }
+LOST = "LostDuration"
 OFF = "engine off"  # the bootstrap's reason when QUICKTHAW_ENGINE says so
 
 # What a reason's text holds, and the word it becomes; the first that fits.
 WORDS = (
+    ("cannot fetch", "fetch-failed"),
     ("no snapshot at", "no-snapshot"),
     ("no native plan at", "no-snapshot"),
     ("has format", "other-version"),
@@ -49,6 +54,8 @@ WORDS = (
     ("when the function was frozen", "file-changed"),
     ("no such file", "file-changed"),
     ("took longer than", "too-slow"),
+    ("made no progress", "too-slow"),
+    ("times in this environment", "failed-before"),
     ("no space left", "no-room"),
     ("cannot allocate", "no-room"),
     ("unexpected", "defect"),
@@ -92,6 +99,9 @@ def members(record: Mapping[str, object], *, function: str, timestamp_ms: int) -
         values["Fallback"] = 1
         dimensions["Engine"] = "cold"
         dimensions["Reason"] = word(str(reason or ""))
+        lost = record.get("lost_s")
+        if isinstance(lost, (int, float)):
+            values[LOST] = round(lost * 1000, 3)
     else:
         values["Fallback"] = 0
         dimensions["Engine"] = str(engine)

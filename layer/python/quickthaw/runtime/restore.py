@@ -26,15 +26,19 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import BadSnapshot, Declined
-from quickthaw.runtime import criu_command, modes
+from quickthaw.runtime import criu_command, modes, watchdog, workdir
+from quickthaw.runtime.feed import write_file
 from quickthaw.snapshot import plainjson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from quickthaw.runtime.opened import Opened
+    from quickthaw.runtime.remote import Remote
     from quickthaw.snapshot.manifest import Manifest
 
+ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)  # what ends a runtime
 _SPARE_FD = 600  # first descriptor number in CRIU for inherited pipes; CRIU's own are above 1000 or below 50
 
 
@@ -44,38 +48,52 @@ class Restoration:
     def __init__(
         self,
         manifest: Manifest,
-        snapshot: str,
+        opened: Opened,
         *,
         mode: str,
         environ: Mapping[str, str],
         declined: str | None,
         started_s: float,
-        deadline_s: float,
+        remote: Remote | None = None,
     ) -> None:
         """What to restore.
 
         Args:
             manifest: of the snapshot.
-            snapshot: its directory.
+            opened: its files, checked.
             mode: one of `modes.MODES`.
             environ: what the process is to find.
             declined: why the native engine did not thaw, for the log.
             started_s: CLOCK_MONOTONIC when the bootstrap began.
-            deadline_s: CLOCK_MONOTONIC at which the thaw is given up.
+            remote: what fills the directory while it is restored, if it comes from S3.
+
+        Raises:
+            Declined: QUICKTHAW_WATCHDOG is no number.
         """
         self.manifest = manifest
-        self.snapshot = snapshot
+        self.opened = opened
         self.mode = mode
         self.environ = environ
         self.declined = declined
         self.started_s = started_s
-        self.deadline_s = deadline_s
         # Environments may share /tmp, and their pids are alike.
-        self.work = f"/tmp/quickthaw-{posix.getpid()}-{posix.urandom(4).hex()}"
-        self._made = False
+        self.work = f"{workdir.PREFIX}{posix.getpid()}-{posix.urandom(4).hex()}"
+        self._made: workdir.WorkDirectory | None = None
         self.criu = environ.get(names.ENV_CRIU) or names.CRIU_PATH
         liblz4 = names.LIBLZ4_PATH
-        self.feed = modes.MODES[mode](manifest, snapshot, self.work, liblz4)
+        self.remote = remote
+        self.feed = feed = modes.MODES[mode](
+            manifest, opened, self.work, liblz4, None if remote is None else remote.arrived
+        )
+        self.watchdog = watchdog.Watchdog(
+            started_s,
+            given=environ.get(names.ENV_WATCHDOG),
+            cold_init_s=manifest.cold_init_s,
+            delivered=lambda: feed.delivered,
+        )
+        # A network may be silent for longer than a disk; how long in all is `transfer`'s business too.
+        self.watchdog.patient = remote is not None
+        self.ended_by = 0  # signal that told us to end, while there was no process to pass it to
         self._criu_pid = 0
         self._criu_done = False
         self._events_r, self._events_w = posix.pipe2(posix.O_CLOEXEC)
@@ -101,8 +119,10 @@ class Restoration:
             raise
 
     def _run(self) -> int:
-        posix.mkdir(self.work, 0o700)
-        self._made = True
+        for number in ENDING:
+            if _signal.getsignal(number) is not _signal.SIG_IGN:  # what is ignored now must be after an exec
+                _signal.signal(number, self._told_to_end)
+        self._made = workdir.WorkDirectory(self.work)
         self.feed.prepare()
         if self.feed.gentle:
             _signal.signal(_signal.SIGIO, _signal.SIG_IGN)  # a lease break must not end us
@@ -122,6 +142,7 @@ class Restoration:
                 "decompress_s": self.feed.decompress_s,
                 "wait_s": self.feed.wait_s,
                 "restore_s": restored_s - spawned_s,
+                **({} if self.remote is None else self.remote.timings()),
             }
         )
         self._wait_for({"woke"})
@@ -131,6 +152,11 @@ class Restoration:
 
     def _start_feed(self) -> None:
         _thread.start_new_thread(self._run_feed, ())
+
+    def _told_to_end(self, number: int, _frame: object) -> None:
+        """A signal to the bootstrap before the process is awake: no thaw any more, and no cold start."""
+        self.ended_by = number
+        self._tell({"event": "failed", "why": f"signal {number} during the thaw"})
 
     def _run_feed(self) -> None:
         try:
@@ -158,7 +184,7 @@ class Restoration:
         """Polls until every wanted event was told; returns the last one.
 
         Raises:
-            Declined: a thread failed, the process died or could not wake, or time is up.
+            Declined: a thread failed, the process died or could not wake, or the watchdog gives up.
         """
         poll = select.poll()
         poll.register(self._events_r, select.POLLIN)
@@ -167,17 +193,15 @@ class Restoration:
             poll.register(woke_fd, select.POLLIN)
         missing, last = set(wanted), {}
         while missing:
-            left = self.deadline_s - time.monotonic()
-            ready = poll.poll(max(0.0, left) * 1000) if left > 0 else []
+            ready = poll.poll(watchdog.TICK_S * 1000)
             if not ready:
-                waiting = " and ".join(sorted(missing))
-                raise Declined(
-                    f"the thaw took longer than {self.deadline_s - self.started_s:.1f} s (no {waiting})"
-                )
+                self.watchdog.look(missing)
             for fd, _ in ready:
                 for event in self._events(fd):
                     if event.get("event") == "failed":
                         raise Declined(self._why(event))
+                    if event.get("step") == "hooks":
+                        self.watchdog.patient = True
                     last = event
                     missing.discard(str(event.get("event")))
         return last
@@ -235,6 +259,7 @@ class Restoration:
             setsigdef=[_signal.SIGIO, _signal.SIGPIPE],
             setpgroup=0,  # its helpers go with it
         )
+        self.watchdog.pids = [self._criu_pid, self.manifest.pid]
         posix.close(self._thaw_r)
         posix.close(self._woke_w)
         self._thaw_r = self._woke_w = -1
@@ -244,7 +269,11 @@ class Restoration:
         cache = self.manifest.body.get("criu_cache")
         kernel = posix.uname()
         if cache and cache["kernel"] == f"{kernel.release} {kernel.version}":
-            return {"XDG_RUNTIME_DIR": f"{self.snapshot}/{cache['directory']}"}
+            directory = f"{self.work}/cache"
+            posix.mkdir(directory, 0o700)
+            for name, data in self.opened.below(cache["directory"]).items():
+                write_file(f"{directory}/{name}", data)
+            return {"XDG_RUNTIME_DIR": directory}
         return {}
 
     def _release(self, timings: dict[str, object]) -> None:
@@ -267,8 +296,9 @@ class Restoration:
         poll.register(self._thaw_w, select.POLLOUT)
         try:
             while data:
-                if not poll.poll(max(0.0, self.deadline_s - time.monotonic()) * 1000):
-                    raise Declined("the process does not take its wake context")
+                if not poll.poll(watchdog.TICK_S * 1000):
+                    self.watchdog.look({"reader of the wake context"})
+                    continue
                 data = data[posix.write(self._thaw_w, data) :]
         except BrokenPipeError:
             raise Declined(f"the process ended {self._end_of_child()} before it woke") from None
@@ -278,7 +308,12 @@ class Restoration:
     def _end_of_child(self) -> str:
         """How the process ended, in words; it may also only have closed its descriptors."""
         try:
-            pid, status = posix.waitpid(self.manifest.pid, posix.WNOHANG)
+            # Its pipe is closed a moment before it can be waited for.
+            for _ in range(20):
+                pid, status = posix.waitpid(self.manifest.pid, posix.WNOHANG)
+                if pid:
+                    break
+                select.poll().poll(5)
         except ChildProcessError:
             return "unseen"
         return f"with {_ending(posix.waitstatus_to_exitcode(status))}" if pid else "or closed its pipe"
@@ -323,30 +358,24 @@ class Restoration:
                 posix.close(fd)
         self._thaw_r = self._thaw_w = self._woke_r = self._woke_w = -1
         _signal.signal(_signal.SIGIO, _signal.SIG_DFL)
-        if not self._made:
-            return
-        for directory in (self.feed.images, self.work):
-            try:
-                for name in posix.listdir(directory):
-                    path = f"{directory}/{name}"
-                    if path != self.feed.images:
-                        posix.unlink(path)
-                posix.rmdir(directory)
-            except OSError:
-                pass  # a directory left in /tmp is no reason to lose the start, or its reason
+        if self._made is not None:
+            self._made.remove()
 
 
-def supervise(pid: int) -> int:
+def supervise(pid: int, attempt: Restoration) -> int:
     """Is the parent that Lambda sees: passes signals on, ends as the process ended.
 
     Args:
         pid: the woken process.
+        attempt: that brought it back; it knows of a signal that came before.
 
     Returns:
         Its exit code; a signal's number negative.
     """
-    for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
+    for number in ENDING:
         _signal.signal(number, lambda received, _frame: posix.kill(pid, received))
+    if attempt.ended_by:
+        posix.kill(pid, attempt.ended_by)
     return posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
 
 

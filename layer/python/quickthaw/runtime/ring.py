@@ -58,10 +58,8 @@ class Ring:
         feed = self._feed
         begin = time.monotonic()
         try:
-            from quickthaw.runtime import decode
-
             for number in feed.manifest.pages:
-                decoder = decode.FrameDecoder(feed.liblz4, feed.stored(number))
+                decoder = feed.decoder(number)
                 if self._free.empty():
                     for _ in range(_RING):
                         self._free.put(bytearray(decoder.index.block_size))

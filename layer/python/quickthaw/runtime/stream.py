@@ -10,7 +10,7 @@ import posix
 
 from quickthaw import names
 from quickthaw.errors import Declined
-from quickthaw.runtime.feed import Feed, exists
+from quickthaw.runtime.feed import Feed, write_all
 from quickthaw.runtime.ring import Ring
 
 _PIPE_BYTES = 1 << 20  # /proc/sys/fs/pipe-max-size for everybody
@@ -35,6 +35,7 @@ class Stream(Feed):
         if len(self.manifest.pages) != 1:
             raise Declined("mode stream serves one page file only; use QUICKTHAW_MODE=async")
         posix.mkdir(self.images, 0o700)
+        self._small = self.opened.below(names.IMAGES)
         self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         self._listener.bind(f"{self.images}/streamer-serve.sock")
         self._listener.listen(1)
@@ -61,34 +62,28 @@ class Stream(Feed):
             return False
         message = _receive(connection, int.from_bytes(head, "little"))
         name = message[2 : 2 + message[1]].decode()  # tag, length, name: names are shorter than 128 bytes
-        path = f"{self.snapshot}/{names.IMAGES}/{name}"
         is_pages = name.startswith("pages-")
-        found = name[6:-4] in self.manifest.pages if is_pages else exists(path)
+        found = name[6:-4] in self.manifest.pages if is_pages else name in self._small
         connection.sendall(b"\x02\0\0\0\x08" + (b"\x01" if found else b"\x00"))  # type: ignore[attr-defined]
         if found:
             _, control, _, _ = connection.recvmsg(1, 64, _MSG_CMSG_CLOEXEC)  # type: ignore[attr-defined]
             fd = int.from_bytes(control[0][2][:4], "little")
             try:
-                self._pour_pages(fd) if is_pages else self._pour_file(fd, path)
+                self._pour_pages(fd) if is_pages else self._pour_file(fd, self._small[name])
             finally:
                 posix.close(fd)
         return True
 
-    def _pour_file(self, fd: int, path: str) -> None:
-        from quickthaw.runtime import decode
-
-        with open(path, "rb") as file:
-            data = file.read()
+    def _pour_file(self, fd: int, data: bytes) -> None:
         if len(data) > 65536:
             _widen(fd)
-        decode.write_all(fd, memoryview(data))
+        write_all(fd, memoryview(data))
 
     def _pour_pages(self, fd: int) -> None:
-        from quickthaw.runtime import decode
-
         _widen(fd)
         while block := self._ring.next():
-            decode.write_all(fd, memoryview(block[0])[: block[1]])
+            write_all(fd, memoryview(block[0])[: block[1]])
+            self.delivered += block[1]
             self._ring.give_back(block)
         self.wait_s = self._ring.wait_s
 

@@ -3,6 +3,8 @@
 `auto` tries what is fastest first: the native restorer is the exec wrapper
 itself and has run before this (its reason to decline stands in
 QUICKTHAW_DECLINED), then CRIU where the kernel permits it, then a cold start.
+A snapshot in S3 comes here first, and goes back to the restorer with its plan
+(`handover`).
 Nothing here may end in an error: whatever happens, the runtime's own command
 line is started with its environment and its signals as they were.
 """
@@ -15,13 +17,16 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import BadSnapshot, Declined
-from quickthaw.runtime import checks, report, restore
+from quickthaw.runtime import attempts, checks, report, restore, watchdog, workdir
+from quickthaw.runtime.opened import Opened
 from quickthaw.snapshot import manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
+
+    from quickthaw.runtime.remote import Remote
 
 
 def main(command: list[str], started_s: float) -> NoReturn:
@@ -33,27 +38,82 @@ def main(command: list[str], started_s: float) -> NoReturn:
     """
     environ = initial_environ()
     declined = environ.pop(names.ENV_DECLINED, None)
-    snapshot = environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
-    engine = environ.get(names.ENV_ENGINE) or "auto"
+    started_s = _began(environ.pop(names.ENV_SINCE, None), started_s)
+    remote: Remote | None = None
+    attempt = None
     try:
-        found = _open(engine, environ, declined, snapshot)
-        attempt = _attempt(found, snapshot, environ, declined, started_s)
+        engine = _engine(environ)
+        snapshot = environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
+        given = environ.get(names.ENV_WATCHDOG)
+        if snapshot.startswith(names.S3):
+            if engine == "criu" or declined is not None:
+                _criu_permitted(declined)  # else nothing needs to be fetched
+            # Signatures and TLS, 25 ms: for such a snapshot only.
+            from quickthaw.runtime.remote import Remote
+
+            # What a cold start takes stands in the manifest: until that is here, half of Lambda's limit.
+            deadline_s = started_s + watchdog.total_s(given, names.INIT_LIMIT_S / 2)
+            remote = Remote(snapshot, environ, started_s=started_s, deadline_s=deadline_s)
+            found = remote.manifest()
+            remote.limit(started_s + watchdog.total_s(given, found.cold_init_s))
+            if declined is None and engine != "criu":
+                declined = _hand_over(remote, found, command, environ, started_s)
+        else:
+            opened = Opened(snapshot)
+            found = manifest.read(snapshot, directory=opened.fd)
+        if engine == "native":
+            raise Declined(declined or "the native restorer is not in this layer")
+        _criu_permitted(declined)
+        handler = environ.get(names.ENV_HANDLER, found.handler)
+        if handler != found.handler:
+            raise Declined(f"the snapshot is of handler {found.handler}, the function's is {handler}")
+        if remote is not None:
+            opened = Opened(remote.unpack(found))
+        checks.snapshot_fits(found, opened)
+        attempt = restore.Restoration(
+            found,
+            opened,
+            mode=environ.get(names.ENV_MODE) or default_mode(found),
+            environ=environ,
+            declined=declined,
+            started_s=started_s,
+            remote=remote,
+        )
+        if attempts.begin(found.id):
+            workdir.sweep()
         pid = attempt.run()
-    except (Declined, BadSnapshot) as reason:
-        _start_cold(command, environ, str(reason), started_s)
+    except (Declined, BadSnapshot, OSError) as reason:
+        why = str(reason)
     except Exception as error:  # a defect of ours must not cost the user a start
-        _start_cold(command, environ, f"unexpected {type(error).__name__}: {error}", started_s)
-    attempt.finish()
-    _end_as(restore.supervise(pid))
+        why = f"unexpected {type(error).__name__}: {error}"
+    else:
+        attempt.finish()
+        attempts.woke(found.id)
+        if remote is not None:
+            remote.close()
+        _end_as(restore.supervise(pid, attempt))
+    if remote is not None:
+        remote.close()
+    if attempt is not None and attempt.ended_by:
+        _end_as(-attempt.ended_by)
+    _start_cold(command, environ, why, started_s)
 
 
-def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapshot: str) -> manifest.Manifest:
-    """The manifest, if a thaw by CRIU is wanted, permitted and possible.
+def _began(since: str | None, started_s: float) -> float:
+    """When this start began: the native engine may have tried before us, and what it took is lost as well."""
+    try:
+        return min(started_s, max(float(since), started_s - names.INIT_LIMIT_S)) if since else started_s
+    except ValueError:
+        return started_s
+
+
+def _engine(environ: Mapping[str, str]) -> str:
+    """The engine that is asked for, if a thaw is.
 
     Raises:
-        Declined: it is not; the text is the reason.
-        BadSnapshot: no snapshot, or a damaged one.
+        Declined: none is, or the settings say nothing that can be meant.
     """
+    engine = environ.get(names.ENV_ENGINE) or "auto"
     if engine not in names.ENGINES:
         raise Declined(f"{names.ENV_ENGINE}={engine} is none of {', '.join(names.ENGINES)}")
     if engine == "off":
@@ -63,45 +123,24 @@ def _open(engine: str, environ: Mapping[str, str], declined: str | None, snapsho
         raise Declined(f"{names.ENV_MODE}={mode} is none of {', '.join(names.MODES)}")
     if "AWS_LAMBDA_MAX_CONCURRENCY" in environ:
         raise Declined("AWS_LAMBDA_MAX_CONCURRENCY wants several processes; a snapshot is one")
-    found = manifest.read(snapshot)
-    if engine == "native":
-        raise Declined(declined or "the native restorer is not in this layer")
+    return engine
+
+
+def _hand_over(
+    remote: Remote, found: manifest.Manifest, command: list[str], environ: Mapping[str, str], started_s: float
+) -> str:
+    """Goes on as the native restorer; returns why not."""
+    from quickthaw.runtime import handover  # for a snapshot in S3 only
+
+    try:
+        handover.start_restorer(remote, found, command, environ, started_s)
+    except Declined as reason:
+        return str(reason)
+
+
+def _criu_permitted(declined: str | None) -> None:
     if not checks.criu_permitted():
         raise Declined(_joined(declined, checks.CRIU_NOT_PERMITTED))
-    handler = environ.get(names.ENV_HANDLER, found.handler)
-    if handler != found.handler:
-        raise Declined(f"the snapshot is of handler {found.handler}, the function's is {handler}")
-    checks.snapshot_fits(found, snapshot)
-    return found
-
-
-def _attempt(
-    found: manifest.Manifest,
-    snapshot: str,
-    environ: Mapping[str, str],
-    declined: str | None,
-    started_s: float,
-) -> restore.Restoration:
-    given = environ.get(names.ENV_WATCHDOG)
-    # What is left of Lambda's init limit must be enough for the cold start.
-    allowed_s = max(1.0, min(names.WATCHDOG_S, names.INIT_LIMIT_S - found.cold_init_s))
-    try:
-        allowed_s = float(given) if given else allowed_s
-    except ValueError:
-        allowed_s = 0.0
-    if not 0 < allowed_s <= names.WATCHDOG_MOST_S:
-        raise Declined(
-            f"{names.ENV_WATCHDOG}={given} is no number of seconds up to {names.WATCHDOG_MOST_S:.0f}"
-        )
-    return restore.Restoration(
-        found,
-        snapshot,
-        mode=environ.get(names.ENV_MODE) or default_mode(found),
-        environ=environ,
-        declined=declined,
-        started_s=started_s,
-        deadline_s=started_s + allowed_s,
-    )
 
 
 def default_mode(found: manifest.Manifest) -> str:

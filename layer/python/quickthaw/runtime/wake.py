@@ -1,25 +1,24 @@
 """What the restored process does before it serves: become this environment's process.
 
 The order is fixed, each step is timed, and the first that fails ends the wake
-(the bootstrap then kills the process and starts cold):
+(the bootstrap then kills the process and starts cold); each is a module of
+`renewal`:
 
 handler       is the function's still the one that was frozen?
-clock         monotonic time must not have gone back; the checkpoint runs in a time namespace whose
-              clocks begin at zero, so only a machine that has just been started is too young
+clock         monotonic time does not go back
 environment   os.environ and, through it, the C environment become the new
               ones; what the import itself had changed is applied again
 telemetry     the runtime's log descriptor is the inherited one
-credentials   every botocore credentials object made from the checkpoint's
-              dummy keys gets the new keys
-randomness    `random`, NumPy's global state, OpenSSL, tempfile's names
+copies        what the import copied from the environment is the new value: keys, log stream
+credentials   botocore's own notions of time and region
+randomness    OpenSSL, tempfile, uuid
+generators    generators that nobody seeded, of `random` and NumPy
 identity      thread ids, time zone
 libraries     Powertools' cold-start flags
-hooks         the function's own after-restore hooks, in order
+hooks         the function's own after-restore hooks, in order, all of them
 
-Credentials are patched rather than left to botocore's own refresh (which
-needs AWS_CREDENTIAL_EXPIRATION in the environment, before and after): the
-objects are found once, at the freeze, where walking the heap costs nothing,
-and the function's environment stays as Lambda made it.
+Then what is left of the runtime client is loaded (`renewal.client`), takes over
+the stand-ins of its logging (`renewal.logs`), and runs.
 """
 
 from __future__ import annotations
@@ -36,38 +35,70 @@ from typing import Any, NoReturn
 from quickthaw import names
 from quickthaw.errors import Declined
 from quickthaw.runtime import report
+from quickthaw.runtime.patience import Patience
+from quickthaw.runtime.renewal import (
+    client,
+    clock,
+    copies,
+    credentials,
+    environment,
+    generators,
+    hooks,
+    identity,
+    libraries,
+    logs,
+    randomness,
+    watch,
+)
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_REASON_CHARACTERS = 2000  # of a reason; an environment variable can hold 128 KiB
 
 
 class State:
-    """What the freeze remembers for the wake.
+    """What the freeze remembers for the wake; the attributes are what the modules of `renewal` found.
 
     Attributes:
-        set: variables that the import set or changed: name, value before (or None), value after.
-        removed: variables that the import deleted.
-        credentials: botocore credentials objects that hold the checkpoint's keys.
-        frozen_s: CLOCK_MONOTONIC at the freeze.
+        stand_ins: the runtime's streams and log handler.
+        environment: what the import changed.
+        copies: of the environment's values, in the heap.
+        clients: botocore's.
+        generators: those that nobody seeded.
+        openssl: the copies of it.
+        client: of the Runtime API.
+        clock: the clocks at the freeze.
     """
 
-    def __init__(
-        self, changed: dict[str, tuple[str | None, str]], removed: set[str], credentials: list[Any]
-    ) -> None:
-        self.set = changed
-        self.removed = removed
-        self.credentials = credentials
-        self.frozen_s = time.monotonic()
+    def __init__(self, started: dict[str, str], stand_ins: logs.StandIns) -> None:
+        self.stand_ins = stand_ins
+        self.generators = generators.remember()
+        self.environment = environment.remember(started)
+        self.copies = copies.remember(started)
+        self.clients = credentials.remember(started)
+        self.openssl = randomness.remember()
+        self.client = client.prepare()
+        self.clock = clock.Clock()
 
 
-def remember(started: dict[str, str]) -> State:
+def begin() -> logs.StandIns:
+    """Before the function is imported: notes what it seeds, and stands in for the runtime."""
+    generators.begin()
+    environment.begin()
+    return logs.prepare(os.environ)
+
+
+def remember(started: dict[str, str], stand_ins: logs.StandIns) -> State:
     """Looks at the function right before the freeze.
 
     Args:
         started: the environment that the process was started with.
+        stand_ins: from `begin`.
+
+    Raises:
+        CannotFreeze: it holds something that could not be renewed.
     """
-    now = dict(os.environ)
-    changed = {key: (started.get(key), value) for key, value in now.items() if started.get(key) != value}
-    return State(changed, started.keys() - now.keys(), _dummy_credentials(started))
+    watch.end()
+    return State(started, stand_ins)
 
 
 def up(context: dict[str, Any], state: State, handler: str) -> None:
@@ -78,158 +109,65 @@ def up(context: dict[str, Any], state: State, handler: str) -> None:
         state: of the freeze.
         handler: `module.function`.
     """
+
+    def kernel_s() -> float:
+        return time.monotonic() - state.clock.added_s
+
     steps: dict[str, float] = {}
-    begin = last = time.monotonic()
+    begin = last = kernel_s()
     name = "parent"
     try:
         _end_with_parent(context)
+        patience = Patience(
+            context, kernel_s, lambda why: _start_cold(context, f"the process could not wake: {why}")
+        )
         for name, step in _steps(context, state, handler):
+            if name == "hooks":
+                _hooks_begin(context, patience)
             step()
-            now = time.monotonic()
+            now = kernel_s()
             steps[name], last = now - last, now
         name = "runtime"
-        from awslambdaric import __main__ as runtime  # loads the native client, which reads the address now
-
-        steps["runtime"] = time.monotonic() - last
-        _tell(context, {"wake_s": time.monotonic() - begin, "steps": steps})
+        runtime, bootstrap = client.renew(state.client)
+        logs.hand_over(state.stand_ins, bootstrap)
+        now = kernel_s()
+        steps["runtime"] = now - last
+        patience.lift()
+        _tell(context, {"wake_s": now - begin, "steps": steps, "total_s": now - context["started_s"]})
     except BaseException as error:
-        _fail(context, f"{name}: {type(error).__name__}: {error}")
+        _fail(context, name, error)
     runtime.main(["awslambdaric", handler])
 
 
 def _steps(context: dict[str, Any], state: State, handler: str) -> list[tuple[str, Callable[[], None]]]:
     return [
         ("handler", lambda: _same_handler(context, handler)),
-        ("clock", lambda: _later(state)),
-        ("environment", lambda: _environment(context, state)),
-        ("telemetry", lambda: _telemetry(context)),
-        ("credentials", lambda: _credentials(state)),
-        ("randomness", _randomness),
-        ("identity", _identity),
-        ("libraries", _libraries),
-        ("hooks", _hooks),
+        ("clock", lambda: clock.renew(state.clock)),
+        ("environment", lambda: environment.renew(state.environment, context["environ"])),
+        ("telemetry", lambda: logs.renew_telemetry(given=context["telemetry"])),
+        ("copies", lambda: copies.renew(state.copies, os.environ)),
+        ("credentials", lambda: credentials.renew(state.clients)),
+        ("randomness", lambda: randomness.renew(state.openssl)),
+        ("generators", lambda: generators.renew(state.generators)),
+        ("identity", identity.renew),
+        ("libraries", libraries.renew),
+        ("hooks", hooks.renew),
     ]
 
 
 def _same_handler(context: dict[str, Any], handler: str) -> None:
-    wanted = _variables(context).get(names.ENV_HANDLER, handler)
+    wanted = environment.variables(context["environ"]).get(names.ENV_HANDLER, handler)
     if wanted != handler:
         raise Declined(f"the snapshot is of handler {handler}, the function's is {wanted}")
 
 
-def _later(state: State) -> None:
-    """What the function read from the clock before the freeze must not lie ahead of it now."""
-    now = time.monotonic()
-    if now < state.frozen_s:
-        raise Declined(
-            f"the monotonic clock stands at {now:.0f} s, at {state.frozen_s:.0f} s when it was frozen"
-        )
+def _hooks_begin(context: dict[str, Any], patience: Patience) -> None:
+    """Whoever watches the time is told that the function's own code comes next."""
+    import snapshot_restore_py
 
-
-def _variables(context: dict[str, Any]) -> dict[str, str]:
-    return dict(entry.split("=", 1) for entry in context["environ"] if "=" in entry)
-
-
-def _environment(context: dict[str, Any], state: State) -> None:
-    fresh = _variables(context)
-    for key, (before, after) in state.set.items():
-        # PATH=$PATH:/x at import means "append", whatever PATH is by now.
-        if before and key in fresh and after.startswith(f"{before}:"):
-            fresh[key] += after[len(before) :]
-        elif before and key in fresh and after.endswith(f":{before}"):
-            fresh[key] = after[: -len(before)] + fresh[key]
-        else:
-            fresh[key] = after
-    for key in state.removed:
-        fresh.pop(key, None)
-    for key in os.environ.keys() - fresh.keys():
-        del os.environ[key]
-    for key, value in fresh.items():
-        if os.environ.get(key) != value:
-            os.environ[key] = value
-
-
-def _telemetry(context: dict[str, Any]) -> None:
-    if context["telemetry"]:
-        os.environ[names.ENV_TELEMETRY] = str(names.TELEMETRY_FD)
-    else:
-        os.environ.pop(names.ENV_TELEMETRY, None)
-        os.close(names.TELEMETRY_FD)
-
-
-def _dummy_credentials(started: dict[str, str]) -> list[Any]:
-    module = sys.modules.get("botocore.credentials")
-    key = started.get("AWS_ACCESS_KEY_ID")
-    if module is None or not key:
-        return []
-    import gc
-
-    # A hook may have called gc.freeze(), as it should; get_objects() does not see what is frozen.
-    frozen = gc.get_freeze_count() > 0
-    if frozen:
-        gc.unfreeze()
-    # RefreshableCredentials keep their keys behind properties, in attributes of the same name with "_".
-    found = [
-        thing
-        for thing in gc.get_objects()
-        if isinstance(thing, module.Credentials)
-        and key in (vars(thing).get("access_key"), vars(thing).get("_access_key"))
-    ]
-    if frozen:
-        gc.freeze()
-    return found
-
-
-def _credentials(state: State) -> None:
-    if not state.credentials:
-        return
-    new = {
-        "access_key": os.environ.get("AWS_ACCESS_KEY_ID"),
-        "secret_key": os.environ.get("AWS_SECRET_ACCESS_KEY"),
-        "token": os.environ.get("AWS_SESSION_TOKEN"),
-    }
-    for thing in state.credentials:
-        for name, value in new.items():
-            setattr(thing, f"_{name}" if f"_{name}" in vars(thing) else name, value)
-
-
-def _randomness() -> None:
-    if "random" in sys.modules:
-        sys.modules["random"].seed()
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
-    if "_ssl" in sys.modules:
-        # OpenSSL reseeds after a fork by comparing pids, and the pid is the frozen one.
-        sys.modules["_ssl"].RAND_add(os.urandom(32), 32.0)
-    if "tempfile" in sys.modules:
-        sys.modules["tempfile"]._name_sequence = None  # type: ignore[attr-defined]
-
-
-def _identity() -> None:
-    import threading
-
-    threading.main_thread()._native_id = threading.get_native_id()  # type: ignore[attr-defined]
-    time.tzset()
-
-
-def _libraries() -> None:
-    """Powertools tells cold starts by module globals that a warm-up has already cleared."""
-    for name in (
-        "aws_lambda_powertools.logging.logger",
-        "aws_lambda_powertools.metrics.base",
-        "aws_lambda_powertools.metrics.metrics",
-        "aws_lambda_powertools.metrics.provider.cold_start",
-        "aws_lambda_powertools.tracing.tracer",
-    ):
-        module = sys.modules.get(name)
-        if module is not None and hasattr(module, "is_cold_start"):
-            module.is_cold_start = True  # type: ignore[attr-defined]
-
-
-def _hooks() -> None:
-    from awslambdaric import lambda_runtime_hooks_runner
-
-    lambda_runtime_hooks_runner.run_after_restore()
+    patience.hooks(len(snapshot_restore_py.get_after_restore()))
+    if context["report"] == "woke":
+        _write(names.WOKE_FD, {"step": "hooks"})
 
 
 def _tell(context: dict[str, Any], woke: dict[str, Any]) -> None:
@@ -248,22 +186,31 @@ def _tell(context: dict[str, Any], woke: dict[str, Any]) -> None:
             **context["timings"],
             "wake_s": woke["wake_s"],
             "wake_steps": woke["steps"],
-            "total_s": time.monotonic() - context["started_s"],
+            "total_s": woke["total_s"],
             "cold_init_saved_s": context.get("cold_init_s"),
         },
         os.environ,
     )
+    for path in context.get("attempts", ()):  # see `attempts`; with CRIU the bootstrap does it
+        with contextlib.suppress(OSError):
+            os.unlink(path)
     if context["report"] == "woke":
         _write(names.WOKE_FD, {"woke": True})
     os.close(names.THAW_FD)
     os.close(names.WOKE_FD)
 
 
-def _fail(context: dict[str, Any], error: str) -> NoReturn:
+def _fail(context: dict[str, Any], step: str, failure: BaseException) -> NoReturn:
     """Ends a process that cannot become what it should be; whoever restored it starts cold."""
-    import traceback
+    if isinstance(failure, Declined):
+        error = f"{step}: {failure}"
+    else:
+        import traceback
 
-    traceback.print_exc()
+        traceback.print_exc()
+        error = f"{step}: {type(failure).__name__}: {failure}"
+    # It travels in an environment variable, and a hook's exception may say anything.
+    error = error.encode("utf-8", "replace").decode().replace("\0", "?")[:_REASON_CHARACTERS]
     if context["report"] == "woke":
         _write(names.WOKE_FD, {"woke": False, "error": error})
     else:
@@ -275,7 +222,7 @@ def _start_cold(context: dict[str, Any], reason: str) -> None:
     """Native engine: there is no parent to start cold, so this process does, as if it had never thawed."""
     import signal
 
-    environ = _variables(context)
+    environ = environment.variables(context["environ"])
     keep = {0, 1, 2}
     telemetry = environ.get(names.ENV_TELEMETRY, "")
     if context["telemetry"] and telemetry.isdecimal():
@@ -294,7 +241,8 @@ def _start_cold(context: dict[str, Any], reason: str) -> None:
             with contextlib.suppress(OSError):
                 os.set_inheritable(fd, False)
     command = context["command"]
-    os.execvpe(command[0], command, {**environ, names.ENV_DECLINED: reason})
+    why = {names.ENV_DECLINED: reason, names.ENV_SINCE: str(context["started_s"])}
+    os.execvpe(command[0], command, {**environ, **why})
 
 
 def _end_with_parent(context: dict[str, Any]) -> None:

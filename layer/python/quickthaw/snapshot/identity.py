@@ -17,6 +17,7 @@ import zlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _NT_GNU_BUILD_ID = 3  # elf.h
@@ -73,6 +74,20 @@ def crc32(path: str) -> int:
     with open(path, "rb", buffering=0) as file:
         while piece := file.read(1 << 20):
             value = zlib.crc32(piece, value)
+    return value
+
+
+def crc32_of(fd: int, on_piece: Callable[[int], None]) -> int:
+    """CRC-32 of an open file from its beginning; `on_piece` is told the bytes of each piece.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    value = at = 0
+    while piece := posix.pread(fd, 1 << 20, at):
+        value = zlib.crc32(piece, value)
+        at += len(piece)
+        on_piece(len(piece))
     return value
 
 

@@ -13,6 +13,7 @@ The records are plain classes over the parsed document: `dataclasses` imports
 
 from __future__ import annotations
 
+import posix
 import zlib
 
 from quickthaw import names
@@ -147,15 +148,21 @@ def parse(data: bytes, path: str) -> Manifest:
     return Manifest(body)
 
 
-def read(snapshot: str) -> Manifest:
+def read(snapshot: str, *, directory: int | None = None) -> Manifest:
     """The manifest of a snapshot directory.
+
+    Args:
+        snapshot: its path.
+        directory: descriptor of that directory, where one is open: whatever its path leads to by now.
 
     Raises:
         BadSnapshot: there is none, it cannot be read, or `parse` refuses it.
     """
     path = f"{snapshot}/{names.MANIFEST}"
     try:
-        with open(path, "rb") as file:
+        flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC  # a FIFO must not hold us up
+        fd = posix.open(path if directory is None else names.MANIFEST, flags, dir_fd=directory)
+        with open(fd, "rb") as file:
             data = file.read()
     except OSError as error:
         raise BadSnapshot(

@@ -23,6 +23,10 @@ import zlib
 
 from quickthaw.errors import BadSnapshot
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 FRAME_MAGIC = 0x184D2204
 INDEX_MAGIC = 0x184D2A51
 RAW_BIT = 0x80000000
@@ -124,21 +128,24 @@ def _described(head: bytes, path: str) -> tuple[int, int]:
     return sizes[0], content_size
 
 
-def read_index(fd: int, path: str) -> Index:
+def read_index(fd: int, path: str, arrived: Callable[[int, int], None] = lambda _start, _end: None) -> Index:
     """The index at the end of a page file.
 
     Args:
         fd: the open file; its position stays.
         path: named in errors.
+        arrived: waits until the bytes from start to end are in the file.
 
     Raises:
         BadSnapshot: there is none, it is damaged, or the file is cut short.
     """
     # The index begins where only its length can tell; the header in front fixes the number of blocks.
+    arrived(0, HEADER_SIZE)
     block_size, content_size = _described(posix.pread(fd, HEADER_SIZE, 0), path)
     count = -(-content_size // block_size)
     length = 8 + _INDEX_HEAD.size + 4 * count + 4
     size = posix.fstat(fd).st_size
+    arrived(max(0, size - length - 4), size)
     packed = posix.pread(fd, 4 + length, max(0, size - length - 4))
     checksum, packed = int.from_bytes(packed[:4], "little"), packed[4:]
     if len(packed) == length:

@@ -1,0 +1,109 @@
+"""The directory in /tmp that a thaw by CRIU works in: made, removed, and swept after a kill.
+
+Pages of a whole process may lie in it, and on Lambda /tmp outlives the runtime
+process, so what a killed bootstrap left is removed by the next one.  Whether a
+directory is in use tells a lock on a file in it, which the kernel gives back
+with the process; a pid in its name would not, because environments that share
+a /tmp may have equal pids.
+
+So is what the killed one had started: CRIU goes on without us, and in mode `grow`
+the process that it restores waits for ever, spinning, for pages that nobody
+delivers.  Nothing but a kill reaches those, and they are known by the directory.
+"""
+
+from __future__ import annotations
+
+import _signal
+import posix
+
+_TMP = "/tmp"
+_NAME = "quickthaw-"
+PREFIX = f"{_TMP}/{_NAME}"
+_LOCK = "lock"
+
+
+class WorkDirectory:
+    """A new directory, ours until `remove` or our end."""
+
+    def __init__(self, path: str) -> None:
+        """Makes it.
+
+        Args:
+            path: begins with `PREFIX`.
+
+        Raises:
+            OSError: /tmp cannot be written, or there is no descriptor left.
+        """
+        posix.mkdir(path, 0o700)
+        self.path = path
+        try:
+            flags = posix.O_CREAT | posix.O_EXCL | posix.O_RDWR | posix.O_CLOEXEC
+            self._lock = posix.open(f"{path}/{_LOCK}", flags, 0o600)
+            posix.lockf(self._lock, posix.F_TLOCK, 0)
+        except OSError:
+            _remove(path)
+            raise
+
+    def remove(self) -> None:
+        """Removes it with all that is in it; what cannot be removed stays, the start goes on."""
+        _remove(self.path)
+        posix.close(self._lock)
+
+
+def sweep() -> None:
+    """Removes the directories of bootstraps that are no more, and ends what still works in them."""
+    try:
+        found = [name for name in posix.listdir(_TMP) if name.startswith(_NAME)]
+    except OSError:
+        return
+    for name in found:
+        path = f"{_TMP}/{name}"
+        try:
+            flags = posix.O_RDWR | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+            fd = posix.open(f"{path}/{_LOCK}", flags)
+        except OSError:
+            continue  # not one of these, or somebody else's
+        try:
+            posix.lockf(fd, posix.F_TLOCK, 0)
+            _end_all_in(path)
+            _remove(path)
+        except OSError:
+            pass  # in use
+        finally:
+            posix.close(fd)
+
+
+def _end_all_in(path: str) -> None:
+    for name in posix.listdir("/proc"):
+        if name.isdecimal() and int(name) != posix.getpid() and _works_in(name, path):
+            try:  # noqa: SIM105 - contextlib is an import that the restore path does not have
+                posix.kill(int(name), _signal.SIGKILL)
+            except OSError:
+                pass  # it has ended
+
+
+def _works_in(pid: str, path: str) -> bool:
+    """By its command line (CRIU), or by a file that it has open (what CRIU restores)."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            if path.encode() in file.read():
+                return True
+        for fd in posix.listdir(f"/proc/{pid}/fd"):
+            if posix.readlink(f"/proc/{pid}/fd/{fd}").startswith(f"{path}/"):
+                return True
+    except OSError:
+        pass  # somebody else's, or gone
+    return False
+
+
+def _remove(path: str) -> None:
+    try:
+        for name in posix.listdir(path):
+            inner = f"{path}/{name}"
+            try:
+                posix.unlink(inner)
+            except IsADirectoryError:
+                _remove(inner)
+        posix.rmdir(path)
+    except OSError:
+        pass
