@@ -31,6 +31,11 @@ _Noreturn void decline(const char *pattern, ...)
 	longjmp(declined, 1);
 }
 
+bool begins_with(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
 static _Noreturn void die(const char *what, uint64_t a, uint64_t b)
 {
 	fprintf(stderr, "%s: %llx %llx\n", what, (unsigned long long)a, (unsigned long long)b);
