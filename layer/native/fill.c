@@ -1,6 +1,12 @@
 /*
  * Decodes the packed pages into their final addresses, one decoder for each CPU.
  *
+ * The leader maps memory first.  A page fault of another thread would have to
+ * wait for the lock that it holds meanwhile, and it for them (measured: mapping
+ * took four times as long), so the other decoders decode ahead, into huge pages
+ * of their own, of which a few faults make room for thousands of pages, and
+ * deliver when all is mapped.
+ *
  * Each block's checksum is verified before it is decoded.  A block that fills
  * one range is decoded in place; one that fills several goes through a buffer.
  * First touch of memory costs as much as decoding it, so ranges are populated
@@ -13,14 +19,17 @@
 
 #define CELL_SIZE 0x80000UL /* a decoder's stack, below its buffer */
 #define POPULATE_FROM (4 * PAGE)
+#define AHEAD_BLOCKS 512
 
 struct decoder {
 	uint32_t tid;
 	uint8_t *buffer;
+	uint8_t *ahead; /* AHEAD_ROOM bytes; NULL: decodes when all is mapped */
 };
 
 static struct decoder decoders[MAX_WORKERS];
-static uint32_t next_block, next_write;
+static uint32_t decoder_count, next_block, next_write;
+static uint32_t mapped; /* all memory is */
 
 static void populate(const struct plan_segment *segment)
 {
@@ -30,29 +39,76 @@ static void populate(const struct plan_segment *segment)
 		thaw.options.no_populate = true; /* an older kernel */
 }
 
-static void decode(const struct plan_block *block, uint8_t *buffer, unsigned long number)
+static void unpack(uint32_t number, uint8_t *target)
 {
+	const struct plan_block *block = &ROWS(plan_block, TABLE_BLOCKS)[number];
 	const struct plan_segment *segments = ROWS(plan_segment, TABLE_SEGMENTS) + block->segment;
 	const uint8_t *packed = thaw.packed + block->offset;
-	uint8_t *target = block->segments == 1 ? (uint8_t *)segments[0].start : buffer;
 
 	if (sys_now_ns() - thaw.started_ns > thaw.watchdog_ns)
 		decline("the thaw took longer than %u ms (at block %u)", thaw.watchdog_ns / 1000000, (unsigned long)number);
 	/* Where the bytes go is covered as well as what they are. */
 	if ((xxh32(packed, block->packed) ^ xxh32(segments, block->segments * sizeof(*segments))) != block->checksum)
-		decline("block %u of pages.lz4 is damaged: its checksum does not fit", number);
-	for (uint32_t part = 0; part < block->segments; part++)
-		populate(&segments[part]);
+		decline("block %u of pages.lz4 is damaged: its checksum does not fit", (unsigned long)number);
 	if (block->packed == block->size)
 		__builtin_memcpy(target, packed, block->size);
 	else if (LZ4_decompress_safe((const char *)packed, (char *)target, (int)block->packed, (int)block->size) !=
 		 (int)block->size)
-		decline("block %u of pages.lz4 is damaged: it does not decode", number);
-	if (block->segments == 1)
-		return;
+		decline("block %u of pages.lz4 is damaged: it does not decode", (unsigned long)number);
+}
+
+static void deliver(uint32_t number, const uint8_t *contents)
+{
+	const struct plan_block *block = &ROWS(plan_block, TABLE_BLOCKS)[number];
+	const struct plan_segment *segments = ROWS(plan_segment, TABLE_SEGMENTS) + block->segment;
+
 	for (uint32_t part = 0; part < block->segments; part++) {
-		__builtin_memcpy((void *)segments[part].start, target, segments[part].size);
-		target += segments[part].size;
+		populate(&segments[part]);
+		__builtin_memcpy((void *)segments[part].start, contents, segments[part].size);
+		contents += segments[part].size;
+	}
+}
+
+static void decode(uint32_t number, uint8_t *buffer)
+{
+	const struct plan_block *block = &ROWS(plan_block, TABLE_BLOCKS)[number];
+	const struct plan_segment *only = ROWS(plan_segment, TABLE_SEGMENTS) + block->segment;
+
+	if (block->segments == 1) {
+		populate(only);
+		unpack(number, (uint8_t *)only->start);
+	} else {
+		unpack(number, buffer);
+		deliver(number, buffer);
+	}
+}
+
+static uint32_t next(void)
+{
+	return thaw.fetched.pipe_fd ? fetched_next() : __atomic_fetch_add(&next_block, 1, __ATOMIC_RELAXED);
+}
+
+/* Decodes until all is mapped or there is no more room, then waits and delivers; `room` may be NULL. */
+static void decode_ahead(uint8_t *room)
+{
+	uint32_t numbers[AHEAD_BLOCKS], count = 0;
+	uint8_t *free_at = room;
+
+	while (room && count < AHEAD_BLOCKS && free_at + BLOCK_MAX <= room + AHEAD_ROOM &&
+	       !__atomic_load_n(&mapped, __ATOMIC_ACQUIRE)) {
+		uint32_t number = next();
+
+		if (number >= COUNT(TABLE_BLOCKS))
+			break;
+		unpack(number, free_at);
+		free_at += ROWS(plan_block, TABLE_BLOCKS)[number].size;
+		numbers[count++] = number;
+	}
+	while (!__atomic_load_n(&mapped, __ATOMIC_ACQUIRE))
+		futex_wait(&mapped, 0);
+	for (uint32_t at = 0; at < count; at++) {
+		deliver(numbers[at], room);
+		room += ROWS(plan_block, TABLE_BLOCKS)[numbers[at]].size;
 	}
 }
 
@@ -70,20 +126,21 @@ static void write_lazy(void)
 			return; /* an older kernel: they are written when they are */
 }
 
-static uint32_t next(void)
+static void work(const struct decoder *decoder)
 {
-	return thaw.fetched.pipe_fd ? fetched_next() : __atomic_fetch_add(&next_block, 1, __ATOMIC_RELAXED);
+	uint32_t number;
+
+	while ((number = next()) < COUNT(TABLE_BLOCKS))
+		decode(number, decoder->buffer);
+	write_lazy();
 }
 
-static void work(void *argument)
+static void begin_work(void *argument)
 {
 	const struct decoder *decoder = argument;
-	const struct plan_block *blocks = ROWS(plan_block, TABLE_BLOCKS);
-	uint32_t at;
 
-	while ((at = next()) < COUNT(TABLE_BLOCKS))
-		decode(&blocks[at], decoder->buffer, at);
-	write_lazy();
+	decode_ahead(decoder->ahead);
+	work(decoder);
 }
 
 static uint32_t count_cpus(void)
@@ -107,31 +164,65 @@ static void check_header(void)
 		decline("pages.lz4 does not belong to this plan");
 }
 
-void fill(void)
+/*
+ * With small pages every page decoded ahead would be a fault, in the way of the
+ * mapping.  Whether there are huge ones shows at the first touch: it makes the
+ * neighbour resident as well.  (The setting in /sys is not visible everywhere.)
+ */
+static uint8_t *room_ahead(uint32_t number)
+{
+	uint64_t start = thaw.area + AREA_AHEAD + number * AHEAD_ROOM;
+	long result = SYS(mmap, start, AHEAD_ROOM, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
+	uint8_t resident[2] = { 0 };
+
+	if (result != (long)start || SYS(madvise, start, AHEAD_ROOM, MADV_HUGEPAGE) < 0)
+		return NULL; /* it is only for speed */
+	*(volatile uint8_t *)start = 0;
+	if (SYS(mincore, start, sizeof(resident) * PAGE, resident) < 0 || !(resident[1] & 1))
+		return NULL;
+	return (uint8_t *)start;
+}
+
+void fill_begin(void)
 {
 	uint32_t count = thaw.options.workers ? thaw.options.workers : count_cpus();
 	uint64_t cells = thaw.area + AREA_WORKERS;
+	bool ahead = COUNT(TABLE_BLOCKS) && !thaw.fetched.pipe_fd && !thaw.options.no_huge;
 	long result;
 
 	if (!COUNT(TABLE_BLOCKS) && !COUNT(TABLE_WRITES))
 		return;
 	count = count > MAX_WORKERS ? MAX_WORKERS : count ? count : 1;
+	decoder_count = count;
 	result = SYS(mmap, cells, count * CELL_SIZE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (result != (long)cells)
 		decline("no memory for decoding: %e", result);
 	for (uint32_t at = 0; at < count; at++)
 		decoders[at].buffer = (uint8_t *)cells + (at + 1) * CELL_SIZE - BLOCK_MAX;
-	for (uint32_t at = 1; at < count; at++)
+	for (uint32_t at = 1; at < count; at++) {
+		if (ahead)
+			decoders[at].ahead = room_ahead(at - 1);
 		/* A sandbox that allows no thread here will allow none later; that is said there. */
 		if (clone_thread(CLONE_THREAD_ALIKE | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID,
-				 decoders[at].buffer, &decoders[at].tid, 0, work, &decoders[at]) < 0)
+				 decoders[at].buffer, &decoders[at].tid, 0, begin_work, &decoders[at]) < 0)
 			decoders[at].tid = 0;
+	}
+}
+
+void fill_end(void)
+{
+	if (!decoder_count)
+		return;
+	__atomic_store_n(&mapped, 1, __ATOMIC_RELEASE);
+	futex_wake(&mapped);
 	work(&decoders[0]);
-	for (uint32_t at = 1; at < count; at++)
+	for (uint32_t at = 1; at < decoder_count; at++)
 		for (uint32_t tid; (tid = __atomic_load_n(&decoders[at].tid, __ATOMIC_ACQUIRE));)
 			futex_wait(&decoders[at].tid, tid);
-	SYS(munmap, cells, count * CELL_SIZE);
+	SYS(munmap, thaw.area + AREA_WORKERS, decoder_count * CELL_SIZE);
+	SYS(munmap, thaw.area + AREA_AHEAD, MAX_WORKERS * AHEAD_ROOM);
 	if (thaw.fetched.pipe_fd) {
 		check_header();
 		fetched_close();

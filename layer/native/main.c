@@ -50,6 +50,7 @@ static void map(void)
 	maps_read();
 	vdso_park();
 	maps_drop_all();
+	fill_begin();
 	vmas_map();
 	vdso_place();
 	files_close();
@@ -80,7 +81,7 @@ static void run(void)
 	attempt_begin();
 	map();
 	thaw.step = "while filling memory";
-	fill();
+	fill_end();
 	vmas_protect();
 	phase_end(PHASE_FILL);
 	thaw.step = "while making threads and descriptors";

@@ -24,6 +24,7 @@
 #define AREA_WORKERS 0x3000000UL /* stacks and buffers of the decoders */
 #define AREA_CELLS 0x4000000UL   /* stack and frame of each restored thread */
 #define AREA_TEXT 0x6000000UL    /* the wake context being written */
+#define AREA_AHEAD 0x8000000UL   /* blocks decoded while memory is mapped; 2 MiB-aligned */
 #define AREA_VDSO 0x10000000UL   /* this kernel's vdso, parked */
 #define AREA_PLAN 0x20000000UL
 
@@ -32,6 +33,7 @@
 #define MAX_FILES 700
 #define MAX_WORKERS 4
 #define BLOCK_MAX 0x40000UL
+#define AHEAD_ROOM 0x1800000UL /* of each decoder but the first */
 #define FRAME_SIZE 2048U
 #define VECTORS_SIZE (64U + 512U + 1024U) /* opmask, upper halves of ZMM0-15, ZMM16-31 */
 #define ADDRESS_LIMIT 0x7ffffffff000UL
@@ -178,7 +180,8 @@ void vmas_map(void);
 void vmas_protect(void);
 
 /* fill.c */
-void fill(void);
+void fill_begin(void);
+void fill_end(void);
 
 /* attempts.c */
 size_t attempt_path(char *out, size_t room, uint32_t number);
