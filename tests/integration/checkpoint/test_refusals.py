@@ -115,7 +115,7 @@ HELD = {
     ),
     "an io_uring": (
         "ring = libc.syscall(425, 4, ctypes.create_string_buffer(120)); assert ring > 0",
-        r"descriptor \d+: anon_inode:\[io_uring\], which cannot be restored, held by app\.ring \(int\)\n"
+        r"descriptor \d+: anon_inode:\[io_uring\], which cannot be restored, held by app\.ring\n"
         r" +Lambda refuses io_uring",
     ),
     "a userfaultfd": (

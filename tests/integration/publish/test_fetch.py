@@ -61,13 +61,19 @@ def lines(run: EnvironmentRun) -> list[dict[str, Any]]:
     return [json.loads(line) for line in run.log if line.startswith('{"quickthaw"')]
 
 
+def _counts(name: str, engine: str = "") -> bool:
+    """Whether a file in /tmp is one that counts an attempt to thaw."""
+    return name.startswith(f".quickthaw-{engine}")
+
+
 def assert_thawed(run: EnvironmentRun, engine: str) -> dict[str, Any]:
     """Both events were answered by the thawed function; its log line."""
     answers: list[Any] = list(run.answers)
     assert (run.engine, run.errors) == (engine, ()), run.log
     assert [answer["sum"] for answer in answers] == [100_009] * 2
     assert answers[0]["hooks"][-1] == "second after"
-    assert answers[1]["tmp"] == []
+    # What CRIU thaws, the native engine has tried before, and that is counted.
+    assert not [name for name in answers[1]["tmp"] if not (engine == "criu" and _counts(name, "native"))]
     assert not [command for command in answers[1]["commands"] if "boot.py" in command and engine == "native"]
     (line,) = lines(run)
     return line
@@ -82,7 +88,7 @@ def assert_cold(run: EnvironmentRun, *reasons: str) -> None:
     assert line["engine"] == "cold"
     assert any(reason in line["reason"] for reason in reasons), line["reason"]
     assert line["Reason"] in ("fetch-failed", "damaged", "too-slow"), line
-    assert answers[1]["tmp"] == []
+    assert not [name for name in answers[1]["tmp"] if not _counts(name)]
     assert not [command for command in answers[1]["commands"] if "boot.py" in command]
     assert "QUICKTHAW_HANDOVER" not in answers[0]["environ"]
 
@@ -300,7 +306,8 @@ def test_a_small_file_that_fails_is_asked_for_again(
 
 def test_a_connection_that_falls_silent_is_replaced(packed: Path, uri: str, thaw: Thaw, aws: Proxy) -> None:
     aws.faults.append(Fault(part("native"), "stall"))
-    assert_thawed(thaw(uri), "native")
+    # Silence is noticed after 2 s, longer than a thaw of this small function may take by itself.
+    assert_thawed(thaw(uri, QUICKTHAW_WATCHDOG="20"), "native")
     assert aws.count("GET", PAGES["native"]) == parts(packed, "native") + 1
 
 
