@@ -34,7 +34,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-input
 
-.PHONY: help setup check format test sam demo bench soak layer lock clean distclean
+.PHONY: help setup check format test sam demo bench growth soak layer lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,9 +63,13 @@ demo: setup ## Checkpoint the demo function, cold-start and thaw it in every mod
 bench: setup ## The demo's benchmark with more runs; its figures and pictures go to handler/demo/bench
 	@$(BIN)/quickthaw demo --out build/bench -n 15 --publish handler/demo/bench
 
-soak: setup ## Thaw the demo 100 times in each mode, and 8 at once 200 times each; every thaw must succeed
-	@$(BIN)/quickthaw demo --out build/soak -n 100 --soak
-	@$(BIN)/quickthaw demo --out build/soak -n 200 --crowd 8 --arm criu-grow --arm native-lz4 --arm native-lazy --arm native-hot
+growth: setup ## Thaw snapshots of 20 to 800 MB in every native layout, and draw how time and memory grow
+	@$(BIN)/quickthaw growth --out build/growth --publish handler/demo/bench
+
+soak: setup ## Thaw the demo 1,000 times natively, 100 times in each mode of CRIU, 8 at once 200 times; none may fail
+	@$(BIN)/quickthaw demo --out build/soak/native -n 334 --soak $(addprefix --arm native-,lz4 lazy hot)
+	@$(BIN)/quickthaw demo --out build/soak/criu -n 100 --soak $(addprefix --arm criu-,plain sync async grow stream)
+	@$(BIN)/quickthaw demo --out build/soak/crowd -n 200 --crowd 8 --arm criu-grow $(addprefix --arm native-,lz4 lazy hot)
 
 layer: $(STAMPS)/layer ## Make the Lambda layer in build/layer
 	@du -sb build/layer | awk '{ printf "build/layer: %.1f MB\n", $$1 / 1e6 }'

@@ -8,6 +8,8 @@
  * Becomes:  DIR/lib/ld-linux-x86-64.so.2 --inhibit-cache --library-path DIR/lib --argv0 ARGV0
  *           DIR/criu.bin ARGS...
  *
+ * `criu dump` gets --preload DIR/lib/sockopt.so as well, see sockopt.c.
+ *
  * LD_PRELOAD, LD_AUDIT and LD_LIBRARY_PATH are dropped: they are meant for the function, whose C
  * library is another one.
  */
@@ -15,9 +17,9 @@ typedef unsigned long word;
 
 enum { SYS_write = 1, SYS_execve = 59, SYS_exit = 60, SYS_readlink = 89 };
 enum { AT_NULL = 0, AT_EXECFN = 31 };
-enum { MAX_PATH = 4096, MAX_ARGS = 256, OWN_ARGS = 7 };
+enum { MAX_PATH = 4096, MAX_ARGS = 256, OWN_ARGS = 9 };
 
-static char dir[MAX_PATH], loader[MAX_PATH + 64], libs[MAX_PATH + 64], program[MAX_PATH + 64];
+static char dir[MAX_PATH], loader[MAX_PATH + 64], libs[MAX_PATH + 64], program[MAX_PATH + 64], shim[MAX_PATH + 64];
 static const char *args[MAX_ARGS + OWN_ARGS + 1];
 
 static long call3(long number, word a, word b, word c)
@@ -112,6 +114,11 @@ __attribute__((used)) _Noreturn void launch(word *stack)
 	args[n++] = "--inhibit-cache";
 	args[n++] = "--library-path";
 	args[n++] = libs;
+	if (argc > 1 && starts_with(argv[1], "dump")) {
+		join(shim, "lib/sockopt.so");
+		args[n++] = "--preload";
+		args[n++] = shim;
+	}
 	args[n++] = "--argv0";
 	args[n++] = argv[0];
 	args[n++] = program;

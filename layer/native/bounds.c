@@ -6,6 +6,9 @@
 #include "thaw.h"
 
 #define BAD(what) decline("the plan is damaged: %s", what)
+#define PLAN_MAX (AREA_PACKED - AREA_PLAN)
+#define TMP "/tmp/"
+#define NEVER_AGAIN (0100 | 0200 | 01000) /* O_CREAT, O_EXCL, O_TRUNC: of the first opening */
 
 static const uint32_t record_sizes[TABLE_COUNT] = {
 	sizeof(struct plan_file),   sizeof(struct plan_map),       sizeof(struct plan_block),
@@ -15,7 +18,25 @@ static const uint32_t record_sizes[TABLE_COUNT] = {
 	sizeof(struct plan_timer),  sizeof(struct plan_entry),     sizeof(struct plan_touch),
 };
 
-static void check_piece(struct plan_piece piece)
+/* The header alone, before anything is where it says. */
+void plan_check_header(const struct plan_header *header, const char *path)
+{
+	if (header->magic != PLAN_MAGIC)
+		decline("%s is no plan", path);
+	if (header->version != PLAN_VERSION || header->header_size != sizeof(*header))
+		decline("%s has version %u, this restorer reads version %u", path, (unsigned long)header->version,
+			(unsigned long)PLAN_VERSION);
+	if (header->machine != PLAN_MACHINE)
+		decline("%s is for another architecture", path);
+	if (header->size < sizeof(*header) || header->size > PLAN_MAX)
+		decline("%s is damaged: impossible size", path);
+	if (header->area % PAGE || header->area < PAGE || header->area > ADDRESS_LIMIT ||
+	    header->packed_size > ADDRESS_LIMIT / 2 ||
+	    header->area + AREA_PACKED + header->packed_size + PAGE > ADDRESS_LIMIT)
+		decline("%s is damaged: impossible area", path);
+}
+
+void plan_check_piece(struct plan_piece piece)
 {
 	if (piece.offset > thaw.plan->size || piece.size > thaw.plan->size - piece.offset)
 		BAD("a piece lies outside");
@@ -23,7 +44,7 @@ static void check_piece(struct plan_piece piece)
 
 static void check_text(struct plan_piece piece)
 {
-	check_piece(piece);
+	plan_check_piece(piece);
 	if (!piece.size || ((const char *)PIECE(piece))[piece.size - 1])
 		BAD("a text has no end");
 }
@@ -62,7 +83,8 @@ static void check_maps(void)
 		if (map->start < end)
 			BAD("mappings overlap");
 		end = map->start + map->size;
-		if (map->prot > 7 || map->flags & ~flags || map->offset % PAGE)
+		if (map->prot > 7 || map->flags & ~flags || map->offset % PAGE ||
+		    !(map->flags & MAP_SHARED) == !(map->flags & MAP_PRIVATE))
 			BAD("a mapping is impossible");
 		if (map->file < FILE_OBJECT - (int32_t)COUNT(TABLE_OBJECTS) + 1 ||
 		    map->file >= (int32_t)COUNT(TABLE_FILES) ||
@@ -71,11 +93,13 @@ static void check_maps(void)
 		if (map->file == FILE_RAW &&
 		    (map->offset > thaw.plan->raw_size || map->size > thaw.plan->raw_size - map->offset))
 			BAD("a mapping lies outside pages.raw");
+		if (map->start < thaw.plan->vdso_start + thaw.plan->vdso_size && end > thaw.plan->vvar_start)
+			BAD("a mapping is where the vdso was");
 	}
 }
 
 /* The mapping that covers a range; filling and protecting stay within one. */
-static const struct plan_map *covering(uint64_t start, uint64_t size)
+const struct plan_map *plan_covering(uint64_t start, uint64_t size)
 {
 	const struct plan_map *maps = ROWS(plan_map, TABLE_MAPS);
 	uint32_t low = 0, high = COUNT(TABLE_MAPS);
@@ -104,7 +128,7 @@ static void check_blocks(void)
 		const struct plan_map *map;
 
 		check_span(segments[at].start, segments[at].size);
-		map = covering(segments[at].start, segments[at].size);
+		map = plan_covering(segments[at].start, segments[at].size);
 		if (map->file != FILE_NONE || !(map->prot & PROT_WRITE))
 			BAD("pages are to be filled where nothing can be written");
 	}
@@ -135,31 +159,9 @@ static void check_touches(void)
 		uint32_t needed = touches[at].write ? PROT_WRITE : PROT_READ;
 
 		check_span(touches[at].start, touches[at].size);
-		if (!(covering(touches[at].start, touches[at].size)->prot & needed))
+		if (!(plan_covering(touches[at].start, touches[at].size)->prot & needed))
 			BAD("pages are to be touched where they cannot be");
 	}
-}
-
-static void check_threads(void)
-{
-	const struct plan_thread *threads = ROWS(plan_thread, TABLE_THREADS);
-
-	if (!COUNT(TABLE_THREADS) || COUNT(TABLE_THREADS) > (AREA_TEXT - AREA_CELLS) / (2 * PAGE))
-		BAD("the number of threads");
-	for (uint32_t at = 0; at < COUNT(TABLE_THREADS); at++) {
-		check_piece(threads[at].frame);
-		if (threads[at].frame.size != FRAME_SIZE || threads[at].name[15])
-			BAD("a thread");
-		check_piece(threads[at].vectors);
-		if (threads[at].vectors.size && threads[at].vectors.size != VECTORS_SIZE)
-			BAD("a thread's vector registers");
-		if (threads[at].flags & THREAD_PATCH_TID)
-			covering(threads[at].clear_tid & ~(PAGE - 1), PAGE);
-		if (threads[at].rseq)
-			covering(threads[at].rseq & ~(PAGE - 1), PAGE);
-	}
-	if (COUNT(TABLE_SIGACTIONS) != 64)
-		BAD("the number of signals");
 }
 
 static void check_files(void)
@@ -175,9 +177,13 @@ static void check_files(void)
 			BAD("a sample is too large");
 	}
 	for (uint32_t at = 0; at < COUNT(TABLE_PROTECTS); at++) {
+		const struct plan_map *map;
+
 		check_span(protects[at].start, protects[at].size);
-		covering(protects[at].start, protects[at].size);
-		if (protects[at].prot > 7)
+		map = plan_covering(protects[at].start, protects[at].size);
+		/* Only writing was lent for the filling; what can be run can be read. */
+		if ((protects[at].prot | PROT_READ | PROT_WRITE) != map->prot || protects[at].prot & PROT_WRITE ||
+		    protects[at].prot == PROT_EXEC)
 			BAD("a protection is impossible");
 	}
 }
@@ -189,7 +195,7 @@ static void check_vdso(void)
 
 	check_span(plan->vdso_start, plan->vdso_size);
 	check_span(plan->vvar_start, plan->vvar_size);
-	check_piece(plan->vdso);
+	plan_check_piece(plan->vdso);
 	if (plan->vdso.size != plan->vdso_size || plan->vdso_size > 0x100000 || plan->vvar_size > 0x100000 ||
 	    plan->vvar_start + plan->vvar_size != plan->vdso_start)
 		BAD("the vdso");
@@ -200,9 +206,30 @@ static void check_vdso(void)
 	}
 }
 
+/* Whether a descriptor is one of those that objects are kept at until they get their own. */
+static bool is_scratch(uint32_t fd)
+{
+	return fd >= thaw.plan->scratch_fd && fd - thaw.plan->scratch_fd < COUNT(TABLE_OBJECTS) + 2;
+}
+
+static void check_object(const struct plan_object *objects, uint32_t at)
+{
+	const struct plan_object *object = &objects[at];
+	bool pair = object->kind == OBJECT_PIPE || object->kind == OBJECT_SOCKETPAIR;
+	bool opened = object->kind == OBJECT_FILE || object->kind == OBJECT_FIFO || object->kind == OBJECT_AGAIN;
+
+	check_text(object->path);
+	plan_check_piece(object->data);
+	if (object->kind > OBJECT_AGAIN || (object->kind == OBJECT_AGAIN && object->b >= at) ||
+	    (object->kind == OBJECT_INHERITED && object->a > STDERR) || (opened && object->flags & NEVER_AGAIN) ||
+	    (pair && (at + 1 == COUNT(TABLE_OBJECTS) || objects[at + 1].kind != OBJECT_HELD)))
+		BAD("an open file");
+}
+
 static void check_descriptors(void)
 {
 	const struct plan_header *plan = thaw.plan;
+	const uint32_t own[] = { plan->thaw_fd, plan->woke_fd, plan->telemetry_fd };
 	const struct plan_object *objects = ROWS(plan_object, TABLE_OBJECTS);
 	const struct plan_fd *fds = ROWS(plan_fd, TABLE_FDS);
 	const struct plan_timer *timers = ROWS(plan_timer, TABLE_TIMERS);
@@ -211,24 +238,34 @@ static void check_descriptors(void)
 	if (plan->max_fd >= 0x10000 || plan->thaw_fd > plan->max_fd || plan->woke_fd > plan->max_fd ||
 	    plan->telemetry_fd > plan->max_fd || plan->scratch_fd > plan->max_fd || count > plan->max_fd)
 		BAD("the number of descriptors");
-	for (uint32_t at = 0; at < count; at++) {
-		bool pair = objects[at].kind == OBJECT_PIPE || objects[at].kind == OBJECT_SOCKETPAIR;
-
-		check_text(objects[at].path);
-		check_piece(objects[at].data);
-		if (objects[at].kind > OBJECT_AGAIN || (objects[at].kind == OBJECT_AGAIN && objects[at].b >= at) ||
-		    (pair && (at + 1 == count || objects[at + 1].kind != OBJECT_HELD)))
-			BAD("an open file");
-	}
+	for (uint32_t at = 0; at < 3; at++)
+		if (own[at] <= STDERR || is_scratch(own[at]) || own[at] == own[(at + 1) % 3])
+			BAD("a descriptor of our own");
+	if (plan->scratch_fd <= STDERR)
+		BAD("a descriptor of our own");
+	for (uint32_t at = 0; at < count; at++)
+		check_object(objects, at);
 	for (uint32_t at = 0; at < COUNT(TABLE_FDS); at++)
-		if (fds[at].object >= count || fds[at].fd > plan->max_fd || fds[at].fd <= 2)
+		if (fds[at].object >= count || fds[at].fd > plan->max_fd || fds[at].fd <= STDERR ||
+		    is_scratch(fds[at].fd) || fds[at].fd == own[0] || fds[at].fd == own[1] || fds[at].fd == own[2])
 			BAD("a descriptor");
 	for (uint32_t at = 0; at < COUNT(TABLE_TIMERS); at++)
-		if (timers[at].thread >= COUNT(TABLE_THREADS))
+		if (timers[at].thread >= COUNT(TABLE_THREADS) || timers[at].id > MAX_TIMER_ID)
 			BAD("a timer");
-	check_piece(plan->itimers);
+	plan_check_piece(plan->itimers);
 	if (plan->itimers.size && plan->itimers.size != 96)
 		BAD("the interval timers");
+}
+
+/* Below /tmp, and by no way around. */
+static bool is_temporary(const char *path)
+{
+	if (!begins_with(path, TMP))
+		return false;
+	for (; *path; path++)
+		if (path[0] == '/' && path[1] == '.' && path[2] == '.' && (path[3] == '/' || !path[3]))
+			return false;
+	return true;
 }
 
 static void check_entries(void)
@@ -237,8 +274,9 @@ static void check_entries(void)
 
 	for (uint32_t at = 0; at < COUNT(TABLE_ENTRIES); at++) {
 		check_text(entries[at].path);
-		check_piece(entries[at].data);
-		if (entries[at].kind < ENTRY_DIRECTORY || entries[at].kind > ENTRY_FIFO)
+		plan_check_piece(entries[at].data);
+		if (entries[at].kind < ENTRY_DIRECTORY || entries[at].kind > ENTRY_FIFO ||
+		    !is_temporary(PIECE(entries[at].path)))
 			BAD("a file of /tmp");
 		if (entries[at].kind == ENTRY_LINK)
 			check_text(entries[at].data);
@@ -247,18 +285,19 @@ static void check_entries(void)
 
 void plan_check_bounds(void)
 {
+	thaw.area_end = thaw.area + AREA_PACKED + PAGE_UP(thaw.plan->packed_size) + PAGE;
 	check_tables();
+	check_vdso();
 	check_maps();
 	check_blocks();
 	check_touches();
 	check_files();
-	check_threads();
-	check_vdso();
+	plan_check_threads();
 	check_descriptors();
 	check_entries();
 	check_text(thaw.plan->cwd);
-	check_piece(thaw.plan->auxv);
-	check_piece(thaw.plan->context);
+	plan_check_piece(thaw.plan->auxv);
+	plan_check_piece(thaw.plan->context);
 	if (thaw.plan->layout < LAYOUT_LZ4 || thaw.plan->layout > LAYOUT_HOT)
 		BAD("the layout");
 }

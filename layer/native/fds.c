@@ -4,7 +4,7 @@
 #define EPOLL_CTL_ADD 1
 #define LOCK_POSIX 1
 #define LOCK_FLOCK 2
-#define LOCK_OFD 1024
+#define LOCK_OFD 4
 #define LOCK_SH 1
 #define LOCK_EX 2
 #define LOCK_NB 4

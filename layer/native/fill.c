@@ -42,11 +42,13 @@ static void populate(const struct plan_segment *segment)
 static void unpack(uint32_t number, uint8_t *target)
 {
 	const struct plan_block *block = &ROWS(plan_block, TABLE_BLOCKS)[number];
+	const struct plan_segment *segments = ROWS(plan_segment, TABLE_SEGMENTS) + block->segment;
 	const uint8_t *packed = thaw.packed + block->offset;
 
 	if (sys_now_ns() - thaw.started_ns > thaw.watchdog_ns)
 		decline("the thaw took longer than %u ms (at block %u)", thaw.watchdog_ns / 1000000, (unsigned long)number);
-	if (xxh32(packed, block->packed) != block->checksum)
+	/* Where the bytes go is covered as well as what they are. */
+	if ((xxh32(packed, block->packed) ^ xxh32(segments, block->segments * sizeof(*segments))) != block->checksum)
 		decline("block %u of pages.lz4 is damaged: its checksum does not fit", (unsigned long)number);
 	if (block->packed == block->size)
 		__builtin_memcpy(target, packed, block->size);

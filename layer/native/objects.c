@@ -10,6 +10,9 @@
 #define MFD_CLOEXEC 1U
 #define MFD_ALLOW_SEALING 2U
 #define PACKET_HEAD sizeof(uint32_t)
+#define ADDRESS_MAX 28  /* struct sockaddr_in6 */
+#define PORT_AT 2       /* in sockaddr_in and sockaddr_in6, big endian */
+#define EPHEMERAL 32768 /* net.ipv4.ip_local_port_range begins there, unless it was changed */
 
 /* Moves a descriptor to its slot; closed on exec, so that a decline leaves nothing behind. */
 int scratch(int fd, uint32_t slot)
@@ -177,6 +180,44 @@ static void make_temporary(const struct plan_object *object, uint32_t slot)
 	SYS(fchmod, fd, object->b & 07777);
 }
 
+/*
+ * A socket without a peer: its options, then its address.  The number of an
+ * ephemeral port was the kernel's choice, so another will do where it is taken.
+ */
+static void make_socket(const struct plan_object *object, uint32_t slot)
+{
+	const char *what = "a socket";
+	const uint8_t *at = PIECE(object->data), *end = at + object->data.size;
+	int fd = checked(SYS(socket, object->a, object->b | object->flags | O_CLOEXEC, object->c), what);
+	uint8_t address[ADDRESS_MAX];
+	uint64_t size;
+	long result;
+
+	fd = scratch(fd, slot);
+	for (uint64_t count = object->d; count; count--, at += sizeof(struct plan_option)) {
+		const struct plan_option *option = (const struct plan_option *)at;
+
+		if ((uint64_t)(end - at) < sizeof(*option))
+			decline("a socket's options are damaged");
+		result = SYS(setsockopt, fd, option->level, option->name, &option->value, sizeof(option->value));
+		if (result < 0)
+			decline("option %u of a socket: %e", (unsigned long)option->name, result);
+	}
+	size = (uint64_t)(end - at);
+	if (!size)
+		return;
+	if (size > sizeof(address) || size < PORT_AT + 2)
+		decline("a socket's address is damaged");
+	__builtin_memcpy(address, at, size);
+	result = SYS(bind, fd, address, size);
+	if (result == -EADDRINUSE && ((uint32_t)address[PORT_AT] << 8 | address[PORT_AT + 1]) >= EPHEMERAL) {
+		address[PORT_AT] = address[PORT_AT + 1] = 0;
+		result = SYS(bind, fd, address, size);
+	}
+	if (result < 0)
+		decline("cannot bind a socket again: %e", result);
+}
+
 static void make(const struct plan_object *object, uint32_t slot)
 {
 	uint32_t cloexec = O_CLOEXEC; /* the same bit for every kind of descriptor */
@@ -223,7 +264,7 @@ static void make(const struct plan_object *object, uint32_t slot)
 		make_temporary(object, slot);
 		break;
 	case OBJECT_SOCKET:
-		scratch(checked(SYS(socket, object->a, object->b | object->flags | cloexec, object->c), "a socket"), slot);
+		make_socket(object, slot);
 		break;
 	case OBJECT_AGAIN: {
 		char path[32];

@@ -1,8 +1,6 @@
 /* Opens native/plan: size, version and checksum; what its records say is checked in bounds.c. */
 #include "thaw.h"
 
-#define PLAN_MAX (AREA_PACKED - AREA_PLAN)
-
 static char path[4096];
 
 static long open_plan(void)
@@ -30,19 +28,9 @@ void plan_peek(struct plan_header *header)
 
 	thaw.plan_fd = (int)open_plan();
 	got = SYS(pread64, thaw.plan_fd, header, sizeof(*header), 0);
-	if (got != (long)sizeof(*header) || header->magic != PLAN_MAGIC)
+	if (got != (long)sizeof(*header))
 		decline("%s is no plan", path);
-	if (header->version != PLAN_VERSION || header->header_size != sizeof(*header))
-		decline("%s has version %u, this restorer reads version %u", path, (unsigned long)header->version,
-			(unsigned long)PLAN_VERSION);
-	if (header->machine != PLAN_MACHINE)
-		decline("%s is for another architecture", path);
-	if (header->size < sizeof(*header) || header->size > PLAN_MAX)
-		decline("%s is damaged: impossible size", path);
-	if (header->area % PAGE || header->area < PAGE || header->area > ADDRESS_LIMIT ||
-	    header->packed_size > ADDRESS_LIMIT / 2 ||
-	    header->area + AREA_PACKED + header->packed_size + PAGE > ADDRESS_LIMIT)
-		decline("%s is damaged: impossible area", path);
+	plan_check_header(header, path);
 }
 
 void plan_open(void)
@@ -70,7 +58,6 @@ void plan_open(void)
 		decline("%s is damaged: its checksum does not fit", path);
 	plan->checksum = expected;
 	thaw.plan = plan;
-	thaw.area_end = thaw.area + AREA_PACKED + PAGE_UP(plan->packed_size) + PAGE;
 	format_to(thaw.fetched.name, sizeof(thaw.fetched.name), "%s", thaw.snapshot);
 	thaw.bytes_read += size;
 }

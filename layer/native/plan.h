@@ -14,7 +14,7 @@
 
 #define PLAN_MAGIC 0x0a0d4e414c505451ULL  /* "QTPLAN\r\n" */
 #define PAGES_MAGIC 0x0a0d454741505451ULL /* "QTPAGE\r\n" */
-#define PLAN_VERSION 3
+#define PLAN_VERSION 5
 #define PLAN_MACHINE 62 /* EM_X86_64 */
 #define SAMPLE_ROOM 0x8000 /* most bytes of a file that are compared as one sample */
 
@@ -81,7 +81,7 @@ struct plan_block {
 	uint32_t size;
 	uint32_t segment;
 	uint32_t segments;
-	uint32_t checksum; /* XXH32 of the packed bytes */
+	uint32_t checksum; /* XXH32 of the packed bytes, xor that of the rows of its segments */
 	uint32_t taken;    /* 0; the restorer's own mark, see fill.c */
 };
 
@@ -141,6 +141,10 @@ struct plan_object {
 	uint64_t a, b, c, d; /* by kind, see layout.py */
 };
 
+struct plan_option { /* in the data of a socket, before its address */
+	int32_t level, name, value;
+};
+
 struct plan_fd {
 	uint32_t fd;
 	uint32_t object;
@@ -158,7 +162,7 @@ struct plan_watch {
 
 struct plan_lock {
 	uint32_t fd;
-	uint32_t kind; /* 1 POSIX, 2 flock, 1024 OFD */
+	uint32_t kind; /* 1 POSIX, 2 flock, 4 OFD: CRIU's numbers */
 	uint32_t type; /* F_RDLCK, F_WRLCK */
 	uint32_t reserved;
 	uint64_t start;

@@ -79,6 +79,7 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
 #define EMFILE 24
 #define ENOSPC 28
 #define ENOSYS 38
+#define EADDRINUSE 98
 
 struct sys_timespec {
 	int64_t seconds;

@@ -37,6 +37,7 @@
 #define FRAME_SIZE 2048U
 #define VECTORS_SIZE (64U + 512U + 1024U) /* opmask, upper halves of ZMM0-15, ZMM16-31 */
 #define ADDRESS_LIMIT 0x7ffffffff000UL
+#define MAX_TIMER_ID 20000U /* see process.c */
 
 enum phase { PHASE_CHECK, PHASE_MAP, PHASE_FILL, PHASE_FINISH, PHASE_COUNT };
 
@@ -143,10 +144,14 @@ const char *fetched_setting(void);
 uint32_t fetched_next(void);
 void fetched_close(void);
 
-/* plan.c, bounds.c */
+/* plan.c, bounds.c, frames.c */
 void plan_peek(struct plan_header *header);
 void plan_open(void);
+void plan_check_header(const struct plan_header *header, const char *path);
 void plan_check_bounds(void);
+void plan_check_threads(void);
+const struct plan_map *plan_covering(uint64_t start, uint64_t size);
+void plan_check_piece(struct plan_piece piece);
 
 /* machine.c */
 struct cpuid {

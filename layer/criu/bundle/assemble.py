@@ -2,7 +2,7 @@
 
     criu/criu                    the launcher: what is executed
     criu/criu.bin                CRIU as Debian built it
-    criu/lib/                    its libraries, and the loader that finds them there
+    criu/lib/                    its libraries, the loader that finds them there, and sockopt.so
     criu/licenses/               copyright files, licence texts, and where the sources are
     lib/liblz4.so.1              for the function's Python; needs only what Lambda's glibc has
 
@@ -28,6 +28,7 @@ from bundle.errors import BundleError
 from bundle.packages import Package
 
 LAUNCHER = Path(__file__).parent.parent / "launcher.c"
+SHIM = LAUNCHER.parent / "sockopt.c"
 LOADER = "ld-linux-x86-64.so.2"
 LIBLZ4 = "liblz4.so.1"
 TRIPLET = "usr/lib/x86_64-linux-gnu"
@@ -41,9 +42,11 @@ _LIBRARY_HINT = (
 _COMPILE = (
     *("-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-s"),
     # no C library, hence none of what the compiler would want from it
-    *("-static", "-nostdlib", "-no-pie", "-ffreestanding", "-fno-stack-protector"),
+    *("-nostdlib", "-ffreestanding", "-fno-stack-protector"),
     *("-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-Wl,--build-id=none", "-Wl,-z,noexecstack"),
 )
+_PROGRAM = ("-static", "-no-pie")
+_LIBRARY = ("-shared", "-fPIC", "-fvisibility=hidden")
 
 
 def from_packages(packages: Sequence[Package], out: Path) -> None:
@@ -66,7 +69,8 @@ def from_packages(packages: Sequence[Package], out: Path) -> None:
                 if not path.resolve().is_relative_to(root.resolve()):
                     raise BundleError(f"CRIU needs {name}, which is not here", hint=_LIBRARY_HINT)
                 _install(path, criu / "lib" / name)
-            _launcher(criu / "criu")
+            _compile(LAUNCHER, criu / "criu", _PROGRAM, mode=0o755)
+            _compile(SHIM, criu / "lib" / "sockopt.so", _LIBRARY, mode=0o644)
             _licences(packages, root, criu / "licenses")
             check_version(criu / "criu")
         _liblz4(root, out)
@@ -95,7 +99,8 @@ def from_program(program: Path, packages: Sequence[Package], out: Path) -> None:
             _install(program, criu / "criu.bin", mode=0o755)
             for name, path in libraries.items():
                 _install(path, criu / "lib" / name, mode=0o755 if name == LOADER else 0o644)
-            _launcher(criu / "criu")
+            _compile(LAUNCHER, criu / "criu", _PROGRAM, mode=0o755)
+            _compile(SHIM, criu / "lib" / "sockopt.so", _LIBRARY, mode=0o644)
         (criu / "licenses").mkdir()
         (criu / "licenses" / "SOURCES").write_text(f"CRIU was given by its path: {program}\n")
         check_version(criu / "criu")
@@ -170,12 +175,12 @@ def _liblz4(root: Path, out: Path) -> None:
         _install(root / TRIPLET / LIBLZ4, lib / LIBLZ4)
 
 
-def _launcher(path: Path) -> None:
+def _compile(source: Path, target: Path, options: Sequence[str], *, mode: int) -> None:
     compiler = os.environ.get("CC") or "cc"
     if shutil.which(compiler) is None:
         raise BundleError("a C compiler is needed for CRIU's launcher", hint="apt-get install gcc")
-    _run(compiler, *_COMPILE, "-o", str(path), str(LAUNCHER))
-    path.chmod(0o755)
+    _run(compiler, *_COMPILE, *options, "-o", str(target), str(source))
+    target.chmod(mode)
 
 
 def _licences(packages: Sequence[Package], root: Path, out: Path) -> None:

@@ -33,18 +33,27 @@ HELD = {
         "s = socket.create_server(('::1', 0), family=socket.AF_INET6)",
         r"a TCP socket listening on ::1:\d+, held by app\.s",
     ),
-    "a UDP socket": (
-        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 0))",
-        r"a UDP socket on 127\.0\.0\.1:\d+, held by app\.s",
-    ),
-    "a connected UDP socket": (
+    "a UDP socket with a peer": (
         "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('127.0.0.1', 9))",
         r"a UDP socket connected, 127\.0\.0\.1:\d+ to 127\.0\.0\.1:9, held by app\.s",
+    ),
+    "a bound TCP socket": (
+        "s = socket.socket(); s.bind(('127.0.0.1', 0))",
+        r"descriptor \d+: a TCP socket bound to 127\.0\.0\.1:\d+, held by app\.s",
+    ),
+    "a socket of MPTCP": (
+        "s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)",
+        r"descriptor \d+: a network socket of SOCK_STREAM, protocol 262, held by app\.s",
     ),
     "a connection that the other side has closed": (
         "a = socket.create_server(('127.0.0.1', 0)); b = socket.create_connection(a.getsockname())\n"
         "c, _ = a.accept(); c.close(); a.close(); select.select([b], [], [])",
         r"a TCP socket half closed, 127\.0\.0\.1:\d+ to 127\.0\.0\.1:\d+, held by app\.b",
+    ),
+    "a semaphore": (
+        "e = os.eventfd(1, os.EFD_SEMAPHORE)",
+        r"descriptor \d+: an eventfd that counts as a semaphore, which CRIU's images do not tell, "
+        r"held by app\.e",
     ),
     "a Unix socket": (
         "s = socket.socket(socket.AF_UNIX); s.bind('/tmp/here.sock'); s.listen()",
@@ -106,7 +115,8 @@ HELD = {
     ),
     "an io_uring": (
         "ring = libc.syscall(425, 4, ctypes.create_string_buffer(120)); assert ring > 0",
-        r"descriptor \d+: anon_inode:\[io_uring\], which cannot be restored, held by app\.ring",
+        r"descriptor \d+: anon_inode:\[io_uring\], which cannot be restored, held by app\.ring\n"
+        r" +Lambda refuses io_uring",
     ),
     "a userfaultfd": (
         "fd = libc.syscall(323, 1); assert fd > 0",
@@ -279,8 +289,14 @@ def test_what_only_the_native_engine_gives_back_is_refused_without_a_native_plan
 
 PRIVATE = {
     "a deleted file": "f = tempfile.TemporaryFile(dir='/tmp'); f.write(b'x' * 2_000_000); f.flush()",
+    "a mapped file of /tmp": (
+        "w = open('/tmp/t', 'wb'); w.write(b'x' * 5000); w.close()\n"
+        "f = open('/tmp/t', 'rb'); m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)"
+    ),
     "shared memory": "m = mmap.mmap(-1, 4096); m[:1] = b'x'",
     "a socket pair": "a, b = socket.socketpair()",
+    "a UDP socket": "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 0))",
+    "a TCP socket that was never connected": "s = socket.socket()",
     "an event loop": "import asyncio; loop = asyncio.new_event_loop()",
 }
 

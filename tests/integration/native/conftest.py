@@ -27,7 +27,7 @@ from quickthaw.plan.resolve import from_sandbox
 from quickthaw.runtime import criu_command
 from quickthaw.sandbox.layout import layout
 from quickthaw.sandbox.process import SandboxProcess, start
-from quickthaw.sandbox.spec import Bind, SandboxSpec
+from quickthaw.sandbox.spec import Bind, Kind, SandboxSpec
 
 ROOT = Path(__file__).resolve().parents[3]
 VICTIMS = ROOT / "tests" / "victims" / "native"
@@ -215,8 +215,10 @@ def thaw(needs_root: None, restorer: Path) -> Thawer:
         environ: Mapping[str, str] | None = None,
         argv: list[str] | None = None,
         pass_fds: Mapping[int, int] | None = None,
+        kind: Kind = "lambda",
     ) -> Iterator[Thawed]:
         spec = SandboxSpec(
+            kind=kind,
             python=frozen.spec.python,
             task=frozen.spec.task,
             layer=restorer,
@@ -269,4 +271,4 @@ def hot_half(frozen: Frozen) -> HotSet:
     for vma in process.mm.vmas:
         first, last = vma.start // names.PAGE_SIZE, vma.end // names.PAGE_SIZE
         pages.update(page for page in range(first, min(last, first + 4000)) if page // 4 % 2)
-    return HotSet(frozenset(pages))
+    return HotSet(frozenset(pages), frozenset(pages))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import random
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -35,13 +35,14 @@ class Case:
     label: str = ""
 
 
+BATCH = 250  # thaws in a sandbox, within the deadline of its answer
 Tryer = Callable[[list[Case]], list[str]]
 
 
 @pytest.fixture
 def victim(freeze_victim: Freezer, python: Path) -> Frozen:
-    """Small, and it notices a wrong byte."""
-    return freeze_victim(python, "integrity")
+    """Has every kind of record, and notices a wrong byte."""
+    return freeze_victim(python, "selftest", "held", "integrity")
 
 
 @pytest.fixture
@@ -54,9 +55,13 @@ def snapshot(victim: Frozen, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def try_all(victim: Frozen, snapshot: Path, restorer: Path, tmp_path: Path) -> Tryer:
-    """Thaws every variant in one sandbox; what came of each."""
+    """Thaws every variant, many in one sandbox; what came of each."""
 
     def run(cases: list[Case]) -> list[str]:
+        batches = (cases[at : at + BATCH] for at in range(0, len(cases), BATCH))
+        return [outcome for batch in batches for outcome in run_batch(batch)]
+
+    def run_batch(cases: list[Case]) -> list[str]:
         work = tmp_path / "cases"
         work.mkdir(exist_ok=True)
         index, blob = [], bytearray()
@@ -114,50 +119,32 @@ def test_one_flipped_bit_in_any_field_of_the_plan_declines(snapshot: Path, try_a
         assert outcome.startswith("declined: "), f"{case.label}: {outcome}"
 
 
+BITS = ((0, 0), (0, 3), (0, 7), (1, 4), (1, 5), (2, 2), (3, 6))  # byte of the field, bit
+# What no other part of a plan tells: where a mapping was, what it permits, and where the kernel writes CPU
+# numbers to.  Such a plan is sound and of another process, which ends by a signal before it answers.
+MAY_CRASH = ("plan_map[", "plan_protect[", ".rseq")
+
+
 def test_a_wrong_field_with_a_right_checksum_never_gives_a_wrong_answer(
     snapshot: Path, try_all: Tryer
 ) -> None:
-    """Offsets, counts, sizes and indices are checked; addresses and registers are the planner's word."""
+    """Every field, with the checksum made right again: what stands in the way are the checks."""
     plan = file(snapshot, "plan")
     cases = [
-        Case("plan", resealed(flipped(plan, at, bit)), f"{label} bit {bit}")
+        Case("plan", resealed(flipped(plan, at + byte, bit)), f"{label}, byte {byte}, bit {bit}")
         for at, label in every_field(plan)
-        for bit in (0, 7)
-        if not label.endswith(TRUSTED)
+        for byte, bit in BITS
+        if at + byte < len(plan)
     ]
-    assert len(cases) > 200
-    for case, outcome in zip(cases, try_all(cases), strict=True):
-        assert outcome.startswith(("declined: ", "died: ")) or outcome == "answered", (
-            f"{case.label}: {outcome}"
-        )
-
-
-# What a process is: no checksum of ours can know better.
-TRUSTED = (
-    *(
-        ".checksum",
-        "fs_base",
-        "gs_base",
-        "clear_tid",
-        "robust",
-        "rseq",
-        "].flags",
-        "handler",
-        "restorer",
-        ".mask",
-    ),
-    *(
-        "frame.offset",
-        "].offset",
-        "].start",
-        "vdso_start",
-        "vvar_start",
-        "vdso.offset",
-        "].prot",
-        ".tid",
-        "].data",
-    ),
-)
+    assert len(cases) > 1500
+    outcomes = try_all(cases)
+    for case, outcome in zip(cases, outcomes, strict=True):
+        signalled = outcome.startswith("died: -")
+        assert not outcome.startswith(("wrong", "hangs")), f"{case.label}: {outcome}"
+        assert not signalled or any(field in case.label for field in MAY_CRASH), f"{case.label}: {outcome}"
+        said = outcome.removeprefix("died: 1").strip()  # the process itself, by Python's traceback
+        assert not outcome.startswith("died: ") or signalled or said, f"{case.label}: {outcome}"
+    assert sum(outcome.startswith("declined: ") for outcome in outcomes) > len(cases) // 2
 
 
 def every_field(plan: bytes) -> list[tuple[int, str]]:
@@ -211,21 +198,52 @@ def test_cut_exchanged_and_missing_files_decline(
         assert outcome.startswith("declined: "), f"{case.label}: {outcome}"
 
 
-def test_random_damage_declines_or_answers_right(snapshot: Path, try_all: Tryer) -> None:
-    """Several bytes at a time, anywhere; the seed stands in the failure."""
+SLOW = settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # an example is a sandbox with many thaws
+CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8)
+
+
+def changed(data: bytes, changes: list[tuple[float, int]]) -> bytes:
+    found = bytearray(data)
+    for where, value in changes:
+        found[int(where * len(found))] = value
+    return bytes(found)
+
+
+@SLOW
+@given(st.lists(CHANGES, min_size=20, max_size=40))
+def test_damage_anywhere_in_a_plan_or_in_packed_pages_declines_or_changes_nothing(
+    snapshot: Path, try_all: Tryer, damage: list[list[tuple[float, int]]]
+) -> None:
+    cases = [
+        Case(name, changed(file(snapshot, name), changes), f"{name}: {changes}")
+        for name, changes in zip(itertools.cycle(("plan", "pages.lz4")), damage)
+    ]
+    for case, outcome in zip(cases, try_all(cases), strict=True):
+        assert outcome.startswith("declined: ") or outcome == "answered", f"{case.label}: {outcome}"
+
+
+VALUES = st.one_of(st.sampled_from([0, 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]), st.integers(0, 2**64 - 1))
+
+
+@SLOW
+@given(st.lists(st.tuples(st.integers(0, 1 << 20), VALUES), min_size=20, max_size=40))
+def test_any_value_in_any_field_with_a_right_checksum_never_gives_a_wrong_answer(
+    snapshot: Path, try_all: Tryer, chosen: list[tuple[int, int]]
+) -> None:
     plan = file(snapshot, "plan")
-    seed = random.randrange(1 << 32)
-    rng = random.Random(seed)
+    fields = list(every_field(plan))
     cases = []
-    for _ in range(150):
-        data = bytearray(plan)
-        for _ in range(rng.choice((1, 2, 8))):
-            data[rng.randrange(len(data))] = rng.randrange(256)
-        cases.append(Case("plan", bytes(data)))
-    for outcome in try_all(cases):
-        assert outcome.startswith(("declined: ", "died: ")) or outcome == "answered", (
-            f"seed {seed}: {outcome}"
-        )
+    for number, value in chosen:
+        at, label = fields[number % len(fields)]
+        size = min(8, len(plan) - at)
+        data = plan[:at] + value.to_bytes(8, "little")[:size] + plan[at + size :]
+        cases.append(Case("plan", resealed(data), f"{label} = {value:#x}"))
+    for case, outcome in zip(cases, try_all(cases), strict=True):
+        assert not outcome.startswith(("wrong", "hangs")), f"{case.label}: {outcome}"
 
 
 def test_a_changed_mapped_file_declines_by_name(
@@ -309,7 +327,7 @@ def test_the_fallback_gets_its_arguments_environment_and_signals(restorer: Path,
         str(tmp_path),
         "sh",
         "-c",
-        'printf "%s|" "$0" "$@" "$KEPT"; grep Sig /proc/self/status; ls /proc/self/fd | wc -l',
+        'printf "%s|" "$0" "$@" "$KEPT"; grep Sig[^Q] /proc/self/status; ls /proc/self/fd | wc -l',
         "zero",
         "a b",
         "",
@@ -360,7 +378,8 @@ def test_thaw_after_thaw_answers(
     freeze_victim: Freezer, python: Path, snapshot: Path, try_all: Tryer, layout_name: str
 ) -> None:
     """With threads; each thaw starts from another address space. SOAK raises the number."""
-    frozen = freeze_victim(python, "selftest", "integrity")
+    frozen = freeze_victim(python, "selftest", "held", "integrity")
     frozen.plan(snapshot, layout_name, hot=hot_half(frozen) if layout_name == "hot" else None)
     count = int(os.environ.get("SOAK", "60"))
+    assert Path("/proc/sys/kernel/randomize_va_space").read_text() == "2\n"
     assert set(try_all([Case("plan", file(snapshot, "plan"))] * count)) == {"answered"}

@@ -41,6 +41,7 @@ def test_a_thawed_function_answers_as_a_cold_one(held: Path, spec: FunctionSpec)
         "shared": "bytes",
         "scratch": "scratch",
         "model": "weights",
+        "mapped": "weights",
         "listed": ["model"],
     }
 

@@ -10,9 +10,14 @@ from quickthaw import criuimg, names
 from quickthaw.criuimg import records as r
 from quickthaw.plan import classify, layout
 from quickthaw.plan.tables import rows
+from quickthaw.snapshot import manifest
 
-from .conftest import Freezer, Frozen
+from tests.conftest import VICTIMS
+from tests.conftest import Freezer as CheckpointFreezer
 
+from .conftest import Freezer, Frozen, Thawer, hot_half
+
+SMALL = VICTIMS / "small"
 pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
 
 
@@ -70,14 +75,39 @@ def test_another_allocator_keeps_anonymous_memory_out_of_the_page_file(
     assert not overlap(lazy_ranges(tmp_path / "snapshot"), anonymous)
 
 
-@pytest.mark.parametrize("budget", [1 << 40, 1 << 20])
+def test_the_hot_layout_reads_nothing_ahead_but_its_packed_pages(
+    freeze_victim: Freezer, python: Path, tmp_path: Path
+) -> None:
+    """Readahead of pages that are not needed takes the disk from those that are."""
+    frozen = freeze_victim(python, "integrity")
+    for which, expected in (("hot", {2}), ("lazy", {0})):
+        frozen.plan(tmp_path / which, which, hot=hot_half(frozen) if which == "hot" else None)
+        plan = (tmp_path / which / names.NATIVE / "plan").read_bytes()
+        lazy = [row["advice"] & 2 for row in rows(plan, layout.MAP) if row["file"] == layout.FILE_RAW]
+        assert lazy and set(lazy) == expected, which  # bit 1: MADV_RANDOM
+
+
 def test_auto_takes_the_page_file_only_within_the_budget(
-    freeze_victim: Freezer, python: Path, tmp_path: Path, budget: int
+    freeze_victim: Freezer, thaw: Thawer, python: Path, tmp_path: Path
 ) -> None:
     frozen = freeze_victim(python, "integrity")
-    summary = frozen.plan(tmp_path, "auto", budget=budget)
-    assert summary.layout == ("lazy" if budget > 1 << 30 else "lz4")
-    assert (summary.raw_size > 0) == (summary.layout == "lazy")
+    free = frozen.plan(tmp_path, "auto")
+    size = sum(path.stat().st_size for path in (tmp_path / names.NATIVE).iterdir())
+    assert (free.layout, free.size) == ("lazy", size)
+    assert frozen.plan(tmp_path, "auto", budget=size).layout == "lazy"
+    small = frozen.plan(tmp_path, "auto", budget=size - 1)
+    assert (small.layout, small.raw_size) == ("lz4", 0)
+    assert small.size == sum(path.stat().st_size for path in (tmp_path / names.NATIVE).iterdir()) < size / 2
+    with thaw(frozen, tmp_path, modules=("integrity",)) as thawed:
+        assert thawed.answer()["context"]["mode"] == "lz4"
+
+
+def test_the_budget_of_a_checkpoint_decides_and_is_the_reason(
+    freeze: CheckpointFreezer, tmp_path: Path
+) -> None:
+    out = freeze(SMALL, tmp_path / "snapshot", budget=3_000_000)
+    native = manifest.read(str(out)).body["native"]
+    assert native == {"layout": "lz4", "reason": "any other takes more than 3 MB"}
 
 
 def test_the_same_images_give_the_same_plan(freeze_victim: Freezer, python: Path, tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_the_program_has_at_most_48_kilobytes(built: Path) -> None:
-    assert (built / "thaw").stat().st_size <= 48 * 1024
+def test_the_program_has_at_most_40_kilobytes(built: Path) -> None:
+    assert (built / "thaw").stat().st_size <= 40 * 1024
 
 
 def test_the_program_needs_no_loader_and_no_library(built: Path) -> None:

@@ -19,6 +19,8 @@ SCRATCH.flush()
 os.makedirs("/tmp/cache", exist_ok=True)
 with open("/tmp/cache/model", "w") as file:
     file.write("weights")
+with open("/tmp/cache/model") as file:
+    MAPPED = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 MODEL = open("/tmp/cache/model")  # noqa: SIM115 - stays open
 
 
@@ -41,5 +43,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "shared": SHARED[4096:4101].decode(),
         "scratch": SCRATCH.read().decode(),
         "model": MODEL.read(),
+        "mapped": MAPPED[:].decode(),
         "listed": sorted(os.listdir("/tmp/cache")),
     }

@@ -4,11 +4,15 @@ import ctypes
 import fcntl
 import mmap
 import os
+import queue
 import select
+import shutil
 import signal
 import socket
 import struct
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +25,8 @@ libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 held: dict[str, Any] = {}
 fired: list[int] = []
 SIZE = 1 << 20
+F_OFD_SETLK = 37
+woken: "queue.Queue[str]" = queue.Queue()
 
 
 def hold() -> None:
@@ -68,20 +74,77 @@ def hold() -> None:
     held["cloexec"] = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(held["source copy"], True)
     held["stdout copy"] = os.dup(1)
+    epoll_copy = os.dup(epoll.fileno())
+    held["epoll copy"] = select.epoll.fromfd(epoll_copy)
+    _sockets()
+    held["directory"] = os.open("/usr", os.O_RDONLY | os.O_DIRECTORY)
+    signal.setitimer(signal.ITIMER_REAL, 3600, 60)
+    signal.setitimer(signal.ITIMER_PROF, 3600)
     signal.signal(signal.SIGVTALRM, lambda number, _frame: fired.append(number))
     signal.setitimer(signal.ITIMER_VIRTUAL, 3600, 0)
     signal.signal(signal.SIGRTMIN, lambda number, _frame: fired.append(number))
     held["posix timer"] = _posix_timer()
     _mappings()
+    held["numbers"] = _open_numbers()
+
+
+def _sockets() -> None:
+    """Without a peer: never bound, bound by hand, bound by sending, TCP that was never connected."""
+    held["udp"] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    held["udp"].setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    held["udp"].setblocking(False)
+    held["bound udp"] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    held["bound udp"].bind(("127.0.0.1", 0))
+    held["bound udp name"] = held["bound udp"].getsockname()
+    held["used udp"] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    held["used udp"].sendto(b"x", ("127.0.0.1", 9))
+    held["udp6"] = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    held["udp6"].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    held["tcp"] = socket.socket()
+    held["tcp"].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held["tcp"].setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _wait() -> None:
+    """Threads in timed waits of several kinds; each says by its name that its wait has ended."""
+
+    def run(name: str, wait: Callable[[], object]) -> None:
+        def work() -> None:
+            wait()
+            woken.put(name)
+
+        threading.Thread(target=work, daemon=True).start()
+
+    reader, writer = os.pipe()
+    held["wake"] = writer
+    condition = threading.Condition()
+    held["condition"] = condition
+
+    def wait_for_condition() -> None:
+        with condition:
+            condition.wait(3600)
+
+    run("sleep", lambda: time.sleep(0.5))
+    run("select", lambda: select.select([reader], [], [], 3600))
+    run("condition", wait_for_condition)
+    run("timeout", lambda: threading.Event().wait(0.5))
 
 
 def _posix_timer() -> int:
+    first = ctypes.c_void_p()
+    libc.timer_create(time.CLOCK_MONOTONIC, None, ctypes.byref(first))
     identity = ctypes.c_void_p()
     event = struct.pack("QiiQQQQQQ", 0, signal.SIGRTMIN, 0, 0, 0, 0, 0, 0, 0)  # SIGEV_SIGNAL
     if libc.timer_create(time.CLOCK_MONOTONIC, event, ctypes.byref(identity)) != 0:
         raise OSError(ctypes.get_errno(), "timer_create")
     libc.timer_settime(identity, 0, struct.pack("qqqq", 0, 0, 0, 300_000_000), None)
+    libc.timer_delete(first)  # its id is free, and the other keeps the one behind it
     return identity.value or 0
+
+
+def _lock(start: int) -> bytes:
+    """Exclusive, of two bytes: struct flock."""
+    return struct.pack("hhiqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, start, 2, 0)
 
 
 def _mappings() -> None:
@@ -112,6 +175,15 @@ def _mappings() -> None:
     held["mapped memfd"][6000:6006] = b"memory"
     held["memfd again"] = os.open(f"/proc/self/fd/{memory}", os.O_RDONLY)
     os.close(memory)
+    nameless = {
+        "private memfd": os.memfd_create("private"),
+        "private file": os.open("/tmp", os.O_TMPFILE | os.O_RDWR),
+    }
+    for name, fd in nameless.items():
+        os.write(fd, b"from the file".ljust(3 * 4096, b"."))
+        held[name] = mmap.mmap(fd, 3 * 4096, flags=mmap.MAP_PRIVATE)
+        held[name][5000:5005] = b"dirty"
+        os.close(fd)
     with tempfile.TemporaryFile(dir="/tmp") as file:
         file.truncate(10000)
         held["mapped deleted file"] = mmap.mmap(file.fileno(), 10000)
@@ -125,6 +197,27 @@ def _mappings() -> None:
     held["fifo"] = os.open("/tmp/cache/fifo", os.O_RDWR | os.O_NONBLOCK)
     os.write(held["fifo"], b"in the fifo")
     held["cached"] = open("/tmp/cache/deep/file")  # noqa: SIM115 - stays open
+    os.mkfifo("/tmp/cache/ends")
+    held["fifo reader"] = os.open("/tmp/cache/ends", os.O_RDONLY | os.O_NONBLOCK)
+    held["fifo writer"] = os.open("/tmp/cache/ends", os.O_WRONLY | os.O_NONBLOCK)
+    os.write(held["fifo writer"], b"once")
+    held["log"] = open("/tmp/cache/log", "a+")  # noqa: SIM115 - stays open
+    held["log"].write("before ")
+    held["log"].flush()
+    held["locked"] = open("/tmp/cache/deep/file", "r+")  # noqa: SIM115 - stays open
+    fcntl.lockf(held["locked"], fcntl.LOCK_EX, 3, 1)
+    held["open locked"] = open("/tmp/cache/deep/file", "r+")  # noqa: SIM115 - stays open
+    fcntl.fcntl(held["open locked"], F_OFD_SETLK, _lock(10))
+    with open("/tmp/cache/table", "wb") as file:
+        file.write(b"a table".ljust(2 * 4096, b"-") + b"end")
+    with open("/tmp/cache/table", "rb") as file:
+        held["mapped table"] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    held["mapped table"][4096:4099] = b"own"
+    native = next(path for path in sys.path if path.endswith("lib-dynload"))
+    library = next(name for name in os.listdir(native) if name.startswith("_bisect."))
+    shutil.copy(f"{native}/{library}", "/tmp/cache/unpacked.so")
+    held["unpacked library"] = ctypes.CDLL("/tmp/cache/unpacked.so")
+    _wait()
     large = libc.mmap(None, SIZE, mmap.PROT_READ | mmap.PROT_WRITE, private, -1, 0)
     ctypes.memset(large, 3, SIZE)
     held["large"] = large
@@ -136,10 +229,84 @@ def equal(found: object, expected: object) -> None:
         raise AssertionError(f"{found!r}, not {expected!r}")
 
 
+def _open_numbers() -> set[str]:
+    here = os.open("/proc/self/fd", os.O_RDONLY)
+    found = set(os.listdir(here)) - {str(here)}
+    os.close(here)
+    return found
+
+
+def descriptors_have_their_numbers_and_no_other_is_open() -> None:
+    equal(_open_numbers(), held["numbers"])
+
+
 def epoll_lists_what_is_ready() -> None:
     reader, _ = held["pipe"]
     _, right = held["pair"]
     equal({fd for fd, _ in held["epoll"].poll(5)}, {reader, right.fileno()})
+
+
+def epoll_copy_lists_the_same() -> None:
+    equal(sorted(held["epoll copy"].poll(5)), sorted(held["epoll"].poll(5)))
+
+
+def udp_sockets() -> None:
+    bound = held["bound udp"]
+    equal(bound.getsockname(), held["bound udp name"])
+    equal(held["udp"].getsockname()[1], 0)
+    equal(held["udp"].getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST), 1)
+    equal(os.get_blocking(held["udp"].fileno()), False)
+    held["udp"].sendto(b"hello", bound.getsockname())
+    equal(bound.recv(100), b"hello")
+    held["used udp"].sendto(b"again", bound.getsockname())
+    equal(bound.recvfrom(100), (b"again", ("127.0.0.1", held["used udp"].getsockname()[1])))
+    equal(held["udp6"].getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY), 1)
+
+
+def tcp_socket_never_connected() -> None:
+    sock = held["tcp"]
+    equal(bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)), True)
+    equal(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1)
+    server = socket.create_server(("127.0.0.1", 0))
+    sock.connect(server.getsockname())
+    equal(server.accept()[0].getpeername(), sock.getsockname())
+
+
+def threads_in_timed_waits() -> None:
+    os.write(held["wake"], b"x")
+    with held["condition"]:
+        held["condition"].notify()
+    equal({woken.get(timeout=10) for _ in range(4)}, {"sleep", "select", "condition", "timeout"})
+
+
+def locks_of_ranges() -> None:
+    def other(start: int) -> bool:
+        """Whether a child finds bytes locked: it inherits no POSIX lock, and its opening has no OFD lock."""
+        pid = os.fork()
+        if pid == 0:
+            try:
+                with open("/tmp/cache/deep/file", "r+") as file:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, start)
+            except BlockingIOError:
+                os._exit(1)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+
+    equal(
+        [other(start) for start in (0, 1, 3, 4, 9, 10, 11, 12)],
+        [False, True, True, *[False] * 2, True, True, False],
+    )
+
+
+def open_directory() -> None:
+    equal("bin" in os.listdir(held["directory"]), True)
+
+
+def appended_file() -> None:
+    held["log"].seek(0)
+    held["log"].write("after")
+    held["log"].seek(0)
+    equal(held["log"].read(), "before after")
 
 
 def pipe_with_unread_data() -> None:
@@ -231,6 +398,9 @@ def copy_of_standard_output() -> None:
 def interval_timer_runs() -> None:
     left, _ = signal.getitimer(signal.ITIMER_VIRTUAL)
     equal(3500 < left <= 3601, True)
+    left, interval = signal.getitimer(signal.ITIMER_REAL)
+    equal((3000 < left <= 3600, interval), (True, 60.0))
+    equal(3500 < signal.getitimer(signal.ITIMER_PROF)[0] <= 3601, True)
 
 
 def posix_timer_fires() -> None:
@@ -281,6 +451,15 @@ def mapped_deleted_file() -> None:
     held["mapped deleted file"].flush()
 
 
+def private_mappings_of_files_without_a_name() -> None:
+    for name in ("private memfd", "private file"):
+        equal(
+            (held[name][:13], held[name][5000:5006], held[name][8192:8194]),
+            (b"from the file", b"dirty.", b".."),
+        )
+        held[name][8192:8194] = b"ab"
+
+
 def files_in_tmp() -> None:
     with open("/tmp/cache/link") as file:
         equal(file.read(), "cached")
@@ -288,8 +467,18 @@ def files_in_tmp() -> None:
     equal(held["cached"].read(), "cached")
 
 
+def mapped_files_in_tmp() -> None:
+    table = held["mapped table"]
+    equal((table[:7], table[4096:4100], table[-3:]), (b"a table", b"own-", b"end"))
+    start = held["unpacked library"].PyInit__bisect
+    equal(_permissions(ctypes.cast(start, ctypes.c_void_p).value or 0), "r-xp")
+
+
 def fifo_with_unread_data() -> None:
     equal(os.read(held["fifo"], 100), b"in the fifo")
+    equal(os.read(held["fifo reader"], 100), b"once")
+    os.write(held["fifo writer"], b"more")
+    equal(os.read(held["fifo reader"], 100), b"more")
 
 
 def large_block() -> None:

@@ -9,6 +9,7 @@ result is one JSON line on stdout; then the victim waits for end of file on
 nothing and ends.
 """
 
+import faulthandler
 import importlib
 import json
 import os
@@ -49,6 +50,7 @@ def main() -> None:
     fresh = dict(entry.split("=", 1) for entry in context["environ"])
     os.environ.clear()
     os.environ.update(fresh)
+    faulthandler.dump_traceback_later(20, exit=True)  # a check that hangs says where
     names = [name for name in fresh.get("VICTIM_MODULES", "").split(",") if name]
     del context["environ"]
     line = json.dumps({"context": context, "results": results(names), "pid": os.getpid()})

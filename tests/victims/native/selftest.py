@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import ctypes
+import errno
 import faulthandler
 import gc
 import json
@@ -23,6 +24,8 @@ import zlib
 from collections.abc import Callable, Iterator
 
 libc = ctypes.CDLL(None, use_errno=True)
+libc.sbrk.restype = ctypes.c_void_p
+libc.malloc.restype = ctypes.c_void_p
 local = threading.local()
 variable = contextvars.ContextVar("variable", default=0)
 asked: "queue.Queue[int | None]" = queue.Queue()
@@ -31,6 +34,7 @@ timed = threading.Event()
 timed_out = threading.Event()
 alarms: list[int] = []
 before: dict[str, object] = {}
+SINGLE = "VICTIM_SINGLE" in os.environ  # at the freeze: no threads but the main one
 TIMES: list[tuple[float, float]] = []
 
 
@@ -53,14 +57,14 @@ def hold() -> None:
     random.seed(7)
     signal.signal(signal.SIGUSR1, lambda number, _frame: alarms.append(number))
     signal.signal(signal.SIGALRM, lambda number, _frame: alarms.append(number))
-    threading.Thread(target=_double, daemon=True).start()
-    threading.Thread(target=_wait, daemon=True).start()
+    if not SINGLE:
+        threading.Thread(target=_double, daemon=True).start()
+        threading.Thread(target=_wait, daemon=True).start()
     faulthandler.enable()  # has an alternate signal stack
     os.umask(0o027)
     before.update(
         cmdline=command_line_bytes(),
         cwd=os.getcwd(),
-        brk=libc.sbrk(0) & 0xFFFFFFFF,
         state=random.getstate(),
         mask=signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2}),
         data=os.urandom(1 << 20),
@@ -223,6 +227,20 @@ def cpu_number() -> None:
     equal(0 <= libc.sched_getcpu() < (os.cpu_count() or 1), True)
 
 
+def restartable_sequences() -> None:
+    """glibc's area is registered, or marked as refused; never left with the CPU of the freeze."""
+    try:
+        offset = ctypes.c_ssize_t.in_dll(libc, "__rseq_offset").value
+    except ValueError:
+        return  # before glibc 2.35
+    libc.pthread_self.restype = ctypes.c_void_p
+    area = libc.pthread_self() + offset  # x86-64: the thread's address is the thread pointer
+    cpu = ctypes.c_int32.from_address(area + 4).value
+    again = libc.syscall(334, ctypes.c_void_p(area), 32, 0, 0x53053053)
+    refused = again == -1 and ctypes.get_errno() in (errno.EPERM, errno.ENOSYS)
+    equal((cpu >= 0, again), (not refused, -1))  # a second registration is EBUSY, or EINVAL for another size
+
+
 def random_state() -> None:
     equal(random.getstate() == before["state"], True)
 
@@ -301,7 +319,6 @@ def _stack_end() -> int:
 def heap_grows() -> None:
     kept = [bytes(200) for _ in range(200_000)]
     equal(len(kept), 200_000)
-    libc.malloc.restype = ctypes.c_void_p
     blocks = [libc.malloc(100_000) for _ in range(200)]
     equal(all(blocks), True)
     for block in blocks:
@@ -309,6 +326,19 @@ def heap_grows() -> None:
     for block in blocks:
         libc.free(ctypes.c_void_p(block))
     libc.malloc_trim(0)
+
+
+def heap_grows_by_brk() -> None:
+    """Where the kernel knows the heap; without PR_SET_MM_MAP glibc takes other memory."""
+    if os.environ.get("VICTIM_NO_MM_MAP"):
+        return
+    end = libc.sbrk(0)
+    blocks = [libc.malloc(100_000) for _ in range(400)]
+    equal(libc.sbrk(0) - end >= 10_000_000, True)
+    equal(min(abs(block - end) for block in blocks) < 1 << 20, True)
+    for block in blocks:
+        ctypes.memset(block, 1, 100_000)
+        libc.free(ctypes.c_void_p(block))
 
 
 def calloc_gives_zeros() -> None:
@@ -396,6 +426,7 @@ def check() -> Iterator[tuple[str, str | None]]:
         and getattr(value, "__module__", "") == __name__
         and not name.startswith("_")
         and name not in ("hold", "check", "equal", "lines", "command_line_bytes")
+        and not (SINGLE and name.startswith("frozen_"))
         and not isinstance(value, type)
     ]
     for item in items:

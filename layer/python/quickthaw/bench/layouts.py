@@ -19,7 +19,8 @@ from quickthaw.checkpoint import describe
 from quickthaw.checkpoint.replace import replacing
 from quickthaw.errors import BadSnapshot, CannotFreeze
 from quickthaw.learn.run import HOT, uncompressed
-from quickthaw.plan import hot
+from quickthaw.plan import carried, hot
+from quickthaw.plan.build import PLAN
 from quickthaw.plan.resolve import from_sandbox
 from quickthaw.sandbox.spec import SandboxSpec
 from quickthaw.snapshot import manifest
@@ -101,6 +102,7 @@ def _copy_with(
             cpu_flags=found.cpu_flags,
             sources=[entry["path"] for entry in found.sources],
             context={"snapshot": found.id, "cold_init_s": found.cold_init_s},
+            **carried.arguments(snapshot / names.NATIVE / PLAN),
         )
         for path in native.iterdir():
             path.chmod(0o644)  # the function runs as another user

@@ -10,6 +10,8 @@ lengths to compare; the seed's own figure stands beside ours.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +44,20 @@ def draw(bench: Bench, directory: Path) -> tuple[Path, ...]:
     measured = [arm for arm in bench.arms if arm.values("first_response_s")]
     if not measured:
         return ()
-    with _pyplot().rc_context(_STYLE):
+    with picture():
         written = [
-            *_save(_first_response(bench, measured), directory / "first-response"),
-            *_save(_billed(bench), directory / "billed"),
+            *save(_first_response(bench, measured), directory / "first-response"),
+            *save(_billed(bench), directory / "billed"),
         ]
     return tuple(written)
+
+
+@contextmanager
+def picture() -> Iterator[Any]:
+    """Matplotlib's pyplot in our style."""
+    pyplot = _pyplot()
+    with pyplot.rc_context(_STYLE):
+        yield pyplot
 
 
 def _pyplot() -> Any:
@@ -60,7 +70,8 @@ def _pyplot() -> Any:
     return pyplot
 
 
-def _save(figure: Figure, stem: Path) -> list[Path]:
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as PNG and SVG, the same bytes for the same figures."""
     paths = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
     figure.savefig(paths[0], dpi=_DPI)
     figure.savefig(paths[1], metadata={"Date": None})
@@ -102,7 +113,7 @@ def _first_response(bench: Bench, measured: list[ArmResult]) -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     _title(axes, "First response: every run, tick at the median", _subtitle(bench))
-    _clean(axes, grid="x")
+    clean(axes, grid="x")
     return figure
 
 
@@ -131,7 +142,7 @@ def _billed(bench: Bench) -> Figure:
     axes.set_xticks(range(0, 101, 20), [f"{share} %" for share in range(0, 101, 20)])
     axes.set_xlabel("billed duration after the change, in percent of before", loc="left")
     _title(axes, "What is left of the bill", _subtitle(bench))
-    _clean(axes, grid=None)
+    clean(axes, grid=None)
     axes.spines["bottom"].set_bounds(0, 100)
     return figure
 
@@ -158,7 +169,8 @@ def _subtitle(bench: Bench) -> str:
     )
 
 
-def _clean(axes: Axes, *, grid: str | None) -> None:
+def clean(axes: Axes, *, grid: str | None = None) -> None:
+    """Take away what carries no figure."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(which="both", length=0)

@@ -26,6 +26,7 @@ from quickthaw.bench import demo
 from quickthaw.bench.arms import choose, layouts_of
 from quickthaw.bench.disk import WARM, Disk
 from quickthaw.bench.layouts import provide
+from quickthaw.bench.record import FILE
 from quickthaw.bench.run import Order
 from quickthaw.checkpoint import run as checkpoint
 from quickthaw.checkpoint.order import CheckpointOrder
@@ -132,10 +133,10 @@ def order(
     )
 
 
-def publish(out: Path, to: Path, files: tuple[Path, ...]) -> None:
-    """Copy bench.json and its pictures to where the README takes its figures from."""
+def publish(out: Path, to: Path, files: tuple[Path, ...], *, record: str = FILE) -> None:
+    """Copy a record, bench.json or another, and its pictures to where the README takes its figures from."""
     to.mkdir(parents=True, exist_ok=True)
-    for file in (out / "bench.json", *files):
+    for file in (out / record, *files):
         shutil.copyfile(file, to / file.name)
 
 

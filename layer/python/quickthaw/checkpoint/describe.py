@@ -59,6 +59,8 @@ def machine() -> dict[str, Any]:
 def mapped_files(pid: int) -> list[dict[str, Any]]:
     """The manifest's `mapped`: every file that the process maps, with paths as the process sees them.
 
+    Without those of /tmp, which are no machine's: the native engine brings them along.
+
     Args:
         pid: as this process sees it.
 
@@ -72,6 +74,7 @@ def mapped_files(pid: int) -> list[dict[str, Any]]:
             len(fields) == 6
             and fields[4] != "0"
             and fields[5].startswith("/")
+            and not fields[5].startswith("/tmp/")
             and not fields[5].endswith(" (deleted)")
         ):
             paths.add(fields[5])

@@ -81,8 +81,8 @@ KINDS: Final = {
         ),
         Kind(
             name="mappings",
-            what="memory that belongs to somebody else: System V segments, mapped files of /tmp, rings, huge "
-            "or secret pages",
+            what="memory that belongs to somebody else: System V segments, files of /tmp (without a native "
+            "plan any, else those that are mapped to be written to), rings, huge or secret pages",
             why_not="the function has addresses in it, and nothing can be put there",
         ),
         Kind(

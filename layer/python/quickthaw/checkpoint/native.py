@@ -51,6 +51,7 @@ def lay_out(
     context: Mapping[str, object],
     left: Sequence[Entry] = (),
     wiped_on_fork: Sequence[tuple[int, int]] = (),
+    budget: int | None = None,
 ) -> NativeLayout:
     """Writes `native/` of a snapshot whose pages are still uncompressed.
 
@@ -68,6 +69,7 @@ def lay_out(
         context: members added to the wake context.
         left: what the import left in /tmp.
         wiped_on_fork: as for `plan.build`.
+        budget: bytes above which `auto` becomes `lz4`.
 
     Raises:
         UsageError: no such layout, or hot without events.
@@ -89,7 +91,7 @@ def lay_out(
                 hot = record(images, None, function, events, resolve=resolve, **unseen)
             except FunctionFailed as error:
                 reason = f"nothing learned: {error}"
-        wanted = "hot" if hot is not None else "lz4" if layout == "hot" else layout
+        wanted = "lz4" if layout == "hot" and hot is None else layout
         made = plan.build(
             images,
             None,
@@ -100,8 +102,11 @@ def lay_out(
             cpu_flags=cpu_flags,
             sources=sources,
             context=context,
+            budget=budget,
             **unseen,
         )
+        if layout == "auto" and made.layout == "lz4" and budget is not None:
+            reason = f"any other takes more than {budget / 1e6:.0f} MB"
     except CannotFreeze as error:
         for path in native.iterdir():
             path.unlink()
@@ -111,6 +116,4 @@ def lay_out(
         (native / HOT).write_text(hot.dumps())
     for path in native.iterdir():
         path.chmod(0o644)
-    return NativeLayout(
-        layout=made.layout, reason=reason, size=made.plan_size + made.packed_size + made.raw_size
-    )
+    return NativeLayout(layout=made.layout, reason=reason, size=made.size)

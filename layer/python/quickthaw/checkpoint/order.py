@@ -31,6 +31,7 @@ class CheckpointOrder:
         block_size: bytes of an LZ4 block.
         keep_uncompressed: keep pages-N.img beside the compressed file.
         layout: of the native engine's pages, one of `native.LAYOUTS`.
+        budget: bytes that the native layout may take before `auto` becomes `lz4`; None for any.
         allow: kinds of things (`kinds.KINDS`) that may be given up for the snapshot.
         wanted: secrets to look for in what was frozen; None: nobody looks before `publish` does.
         import_timeout_s: seconds the function may take to reach the freeze point.
@@ -48,6 +49,7 @@ class CheckpointOrder:
     block_size: int = names.BLOCK_SIZE
     keep_uncompressed: bool = False
     layout: str = "auto"
+    budget: int | None = None
     allow: frozenset[str] = frozenset()
     wanted: Wanted | None = None
     import_timeout_s: float = 300.0

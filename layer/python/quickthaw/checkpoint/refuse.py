@@ -8,7 +8,8 @@ most of it too, later and in its own words; some of it CRIU would dump and the
 thawed function would miss (files of this machine's /tmp).
 
 Some findings count for the criu engine only: the native engine makes what lay
-in /tmp again before it opens it.  They refuse a snapshot that has no native plan.
+in /tmp again before it opens or maps it.  They refuse a snapshot that has no
+native plan.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ _RESTORABLE = (
 _WATCHES = ("anon_inode:inotify", "anon_inode:[fanotify]")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full")
 _LAZY = "Open it in the handler on first use, or close it in a hook registered with register_before_snapshot."
+_NO_RING = (
+    "Lambda refuses io_uring, and libuv (uvloop) then does without: freeze where it is refused too, "
+    "in a container with Docker's own seccomp profile or after `sysctl kernel.io_uring_disabled=2`."
+)
+_RING = "anon_inode:[io_uring]"
 _HELPERS = (  # multiprocessing's own processes, by what stands in their command line
     ("multiprocessing.resource_tracker", "multiprocessing's resource tracker"),
     ("multiprocessing.forkserver", "multiprocessing's fork server"),
@@ -143,7 +149,7 @@ def _descriptors(pid: int) -> list[Refusal]:
             judged = _file(proc, fd, link)
         if judged:
             kind, what = judged
-            remedy = "Close it, or end that process first." if kind == "pipes" else _remedy(kind)
+            remedy = _NO_RING if link == _RING else _remedy(kind)
             found.append(
                 Refusal(
                     kind=kind,
@@ -162,6 +168,8 @@ def _access(proc: Path, fd: int) -> int:
 
 
 def _remedy(kind: str) -> str:
+    if kind == "pipes":
+        return "Close it, or end that process first."
     if kind == "tmp":
         return "What is in /tmp now is not there after a thaw: " + _LAZY[0].lower() + _LAZY[1:]
     return _LAZY
@@ -170,6 +178,11 @@ def _remedy(kind: str) -> str:
 def _file(proc: Path, fd: int, link: str) -> tuple[str, str] | None:
     """Kind and name of an open file that cannot be opened again."""
     if link.startswith("anon_inode:"):
+        if (
+            link == "anon_inode:[eventfd]"
+            and "eventfd-semaphore: 1" in (proc / "fdinfo" / str(fd)).read_text()
+        ):
+            return "kernel-objects", "an eventfd that counts as a semaphore, which CRIU's images do not tell"
         if link in _RESTORABLE:
             return None
         kind = "watches" if link in _WATCHES else "kernel-objects"
@@ -254,21 +267,27 @@ def _mappings(proc: Path) -> list[Refusal]:
     for line in (proc / "maps").read_text().splitlines():
         fields = line.split(None, 5)
         path = fields[5] if len(fields) > 5 else ""
-        if path in seen or not path.startswith(("/", "anon_inode:")):
+        if not path.startswith(("/", "anon_inode:")):
             continue
-        seen.add(path)
-        what = _mapping(path, shared=fields[1][3] == "s")
+        written = "w" in fields[1] and fields[1][3] == "s"
+        what = None if (path, written) in seen else _mapping(path)
+        seen.add((path, written))
         if what:
+            temporary = path.startswith("/tmp/")
             start = int(fields[0].partition("-")[0], 16)
             found.append(
                 Refusal(
-                    kind="mappings", what=f"mapping {fields[0]}: {what}", remedy=_LAZY, key=("address", start)
+                    kind="mappings",
+                    what=f"mapping {fields[0]}: {what}",
+                    remedy=_remedy("tmp") if temporary else _LAZY,
+                    native=temporary and not written,
+                    key=("address", start),
                 )
             )
     return found
 
 
-def _mapping(path: str, *, shared: bool) -> str | None:
+def _mapping(path: str) -> str | None:
     if path.startswith("/SYSV"):
         return f"System V shared memory {path.removesuffix(' (deleted)')}"
     if path.startswith("/anon_hugepage"):
@@ -282,8 +301,9 @@ def _mapping(path: str, *, shared: bool) -> str | None:
     if path.startswith(("/dev/zero", "/memfd:")):
         return None  # with one process, shared memory is its own
     if path.endswith(" (deleted)"):
-        private = shared and path.startswith("/tmp/")
-        return None if private else f"the deleted file {path.removesuffix(' (deleted)')}"
+        # Of a file in /tmp the contents are in the images.
+        kept = path.startswith("/tmp/")
+        return None if kept else f"the deleted file {path.removesuffix(' (deleted)')}"
     judged = _path(path, "mapped")
     return judged[1] if judged else None
 

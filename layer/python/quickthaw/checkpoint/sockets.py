@@ -20,6 +20,10 @@ _PIDFD_GETFD: Final = 438  # on every architecture
 _TCP_CLOSE: Final = 7  # linux/tcp_states.h
 _TCP_LISTEN: Final = 10
 _TCP_STATES: Final = {1: "connected", 2: "connecting", 8: "half closed"}
+_NAMES: Final = {
+    (int(socket.SOCK_STREAM), socket.IPPROTO_TCP): "TCP",
+    (int(socket.SOCK_DGRAM), socket.IPPROTO_UDP): "UDP",
+}
 _NETLINK_SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
 _NLM_F_REQUEST: Final = 1
@@ -32,6 +36,9 @@ _NO_COOKIE: Final = 0xFFFFFFFF
 
 def describe(pid: int, fd: int, own: Collection[int]) -> tuple[str, str] | None:
     """What keeps a socket out of a snapshot.
+
+    What can be made again: a pair of the process's own, Unix sockets without a name, TCP sockets that were
+    never connected nor bound, and UDP sockets without a peer.
 
     Args:
         pid: the process, as this process sees it.
@@ -64,19 +71,6 @@ def kind_of(pid: int, fd: int) -> int:
         return int(duplicate.type)
 
 
-def dumpable(sock: socket.socket) -> bool:
-    """Whether CRIU can dump this socket.
-
-    It asks every socket for SO_PASSCRED; on newer kernels (seen on 6.18) only Unix sockets answer, and
-    CRIU 4.1.1 gives up.
-    """
-    try:
-        sock.getsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED)
-    except OSError:
-        return False
-    return True
-
-
 def _duplicate(pid: int, fd: int) -> socket.socket:
     libc = ctypes.CDLL(None, use_errno=True)
     process = os.pidfd_open(pid)
@@ -90,7 +84,10 @@ def _duplicate(pid: int, fd: int) -> socket.socket:
 
 
 def _inet(sock: socket.socket) -> tuple[str, str] | None:
-    name = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP"}.get(sock.type, "raw")
+    name = _NAMES.get((int(sock.type), sock.proto))
+    if name is None:
+        kind = getattr(sock.type, "name", f"type {int(sock.type)}")
+        return "connections", f"a network socket of {kind}, protocol {sock.proto}"
     own, peer = sock.getsockname(), None
     with contextlib.suppress(OSError):
         peer = sock.getpeername()
@@ -101,10 +98,8 @@ def _inet(sock: socket.socket) -> tuple[str, str] | None:
         how = _TCP_STATES.get(state, f"in TCP state {state}") if state is not None else "connected"
         far = f" to {_address(peer)}" if peer is not None else ""
         return "connections", f"a {name} socket {how}, {_address(own)}{far}"
-    if own[1]:
-        return "listeners", f"a {name} socket on {_address(own)}"
-    if not dumpable(sock):
-        return "connections", f"a {name} socket, unconnected, which CRIU cannot dump on this kernel"
+    if own[1] and name == "TCP":
+        return "listeners", f"a TCP socket bound to {_address(own)}"
     return None
 
 

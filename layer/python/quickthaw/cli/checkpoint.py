@@ -49,6 +49,12 @@ def command(
     layout: Annotated[
         str, typer.Option("--layout", help="Native engine's pages: auto, lz4, lazy, hot or none.")
     ] = "auto",
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget", min=1, help="MB of native pages above which auto becomes lz4.", show_default="any"
+        ),
+    ] = None,
     os_only: Annotated[
         bool,
         typer.Option(
@@ -107,6 +113,7 @@ def command(
             block_size=block_size,
             keep_uncompressed=keep_uncompressed,
             layout=layout,
+            budget=None if budget is None else budget * 1_000_000,
             allow=allowed(allow or []),
             wanted=secrets({**os.environ, **given}, secret, secrets_file),
         )

@@ -443,6 +443,24 @@ class RegFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SocketOptions:
+    """The socket options that differ from a fresh socket's."""
+
+    so_sndbuf: int = uint(1)
+    so_rcvbuf: int = uint(2)
+    so_snd_tmo_sec: int = uint(3)
+    so_snd_tmo_usec: int = uint(4)
+    so_rcv_tmo_sec: int = uint(5)
+    so_rcv_tmo_usec: int = uint(6)
+    reuseaddr: bool = flag(7)
+    so_passcred: bool = flag(11)
+    so_filter: tuple[int, ...] = fixed64s(16)
+    so_reuseport: bool = flag(17)
+    so_broadcast: bool = flag(18)
+    so_keepalive: bool = flag(19)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InetSocket:
     """An AF_INET or AF_INET6 socket."""
 
@@ -457,6 +475,8 @@ class InetSocket:
     flags: int = uint(9)
     src_addr: tuple[int, ...] = uints(11)
     dst_addr: tuple[int, ...] = uints(12)
+    opts: SocketOptions | None = message(14, SocketOptions, default=None)
+    v6only: bool = flag(15)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -509,20 +529,6 @@ class TimerFd:
     vnsec: int = uint(8)
     isec: int = uint(9)
     insec: int = uint(10)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SocketOptions:
-    """The socket options that differ from a fresh socket's."""
-
-    so_sndbuf: int = uint(1)
-    so_rcvbuf: int = uint(2)
-    so_snd_tmo_sec: int = uint(3)
-    so_snd_tmo_usec: int = uint(4)
-    so_rcv_tmo_sec: int = uint(5)
-    so_rcv_tmo_usec: int = uint(6)
-    so_passcred: bool = flag(11)
-    so_filter: tuple[int, ...] = fixed64s(16)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -638,7 +644,7 @@ class PacketHead:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileLock:
-    """filelocks.img: one lock; `flag` 1 POSIX, 2 flock, 32 lease, 1024 OFD."""
+    """filelocks.img: one lock; `flag` 1 POSIX, 2 flock, 4 OFD, 8 lease (criu/include/file-lock.h)."""
 
     flag: int = uint(1)
     type: int = uint(2)  # 0 read, 1 write

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from quickthaw import names
@@ -25,6 +26,7 @@ from quickthaw.plan import (
     frame,
     identity,
     layout,
+    left,
     memory,
     mutexes,
     pagefiles,
@@ -61,6 +63,11 @@ class PlanSummary:
     raw_size: int
     foreign_allocator: str | None  # the file whose allocator keeps anonymous memory out of pages.raw
 
+    @property
+    def size(self) -> int:
+        """Bytes of plan and pages files."""
+        return self.plan_size + self.packed_size + self.raw_size
+
 
 def build(
     images: Path,
@@ -87,7 +94,7 @@ def build(
         out: an existing directory; plan, pages.lz4 and pages.raw are written into it.
         layout: lz4, lazy, hot (needs `hot`) or auto.
         hot: the learned working set: the hot layout's eager pages; in the lazy layout, what to copy at once.
-        budget: bytes that plan and pages may take; ``auto`` falls back to lz4 above it.
+        budget: bytes that plan and pages may take; ``auto`` becomes lz4 above it, the smallest.
         resolve: turns a path of the frozen process into one of this machine.
         cpu_flags: /proc/cpuinfo flags that a thaw demands; None: all of this machine's that libraries use.
         sources: files that must be the same besides the mapped ones, as the process sees them.
@@ -106,25 +113,36 @@ def build(
     process = load(images)
     _refuse(refusals(process))
     source = (pages or {}).get(process.pagemap.pages_id, images / f"pages-{process.pagemap.pages_id}.img")
-    with PageStore(process.pagemap, source) as store:
+    with (
+        PageStore(process.pagemap, source) as store,
+        TemporaryDirectory(prefix="quickthaw-left-") as scratch,
+    ):
         _refuse(mutexes.held(process, store))
+        resolve = left.resolver(resolve, entries, process.mapped_paths(), Path(scratch))
         contents = Contents(process, store, resolve)
         try:
-            chosen = _choose(layout, hot, budget, store)
-            plan = _Plan(
-                process,
-                store,
-                contents,
-                resolve,
-                out,
-                chosen=chosen,
-                hot=hot,
-                level=level,
-                wiped=wiped_on_fork,
-                entries=entries,
-                sources=sources,
-            )
-            return plan.write(cpu_flags=cpu_flags, context=context or {}, area=area)
+
+            def write(chosen: str) -> PlanSummary:
+                plan = _Plan(
+                    process,
+                    store,
+                    contents,
+                    resolve,
+                    out,
+                    chosen=chosen,
+                    hot=hot,
+                    level=level,
+                    wiped=wiped_on_fork,
+                    entries=entries,
+                    sources=sources,
+                )
+                return plan.write(cpu_flags=cpu_flags, context=context or {}, area=area)
+
+            made = write(_choose(layout, hot))
+            # Written to know: what a layout weighs depends on how it compresses.
+            if layout == "auto" and budget is not None and made.size > budget:
+                made = write("lz4")
+            return made
         finally:
             contents.close()
 
@@ -137,7 +155,7 @@ def _refuse(reasons: Sequence[str]) -> None:
         )
 
 
-def _choose(wanted: str, hot: HotSet | None, budget: int | None, store: PageStore) -> str:
+def _choose(wanted: str, hot: HotSet | None) -> str:
     if wanted not in ("auto", *layout.LAYOUTS):
         raise UsageError(
             f"no layout is called {wanted}", hint=f"layouts are auto, {', '.join(layout.LAYOUTS)}"
@@ -146,8 +164,6 @@ def _choose(wanted: str, hot: HotSet | None, budget: int | None, store: PageStor
         raise UsageError("the hot layout needs a hot set", hint="run quickthaw learn first")
     if wanted != "auto":
         return wanted
-    if budget is not None and len(store) * names.PAGE_SIZE > budget:
-        return "lz4"
     return "hot" if hot is not None else "lazy"
 
 

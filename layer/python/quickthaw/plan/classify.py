@@ -32,6 +32,7 @@ from typing import Final
 from quickthaw.criuimg import PageStore, Process
 from quickthaw.criuimg import records as r
 from quickthaw.names import PAGE_SIZE
+from quickthaw.plan.descriptors import maps_object
 from quickthaw.plan.hot import HotSet
 
 GAP: Final = 1  # pages; first answer of the demo: 87 ms without, 77 with 1, 82 with 2, 85 with 4
@@ -148,7 +149,7 @@ def areas(
         unsafe: from `unsafe_ranges`.
         hot: pages to make EAGER in the hot layout, library pages included.
         file_size: size of a mapped file, bytes.
-        shared: pages of shared anonymous memory that hold something.
+        shared: pages of shared anonymous memory, and of files without a name, that hold something.
         gap: pages of another source that are swallowed between two runs of the same.
     """
     special = r.AREA_VSYSCALL | r.AREA_VVAR | r.AREA_VDSO
@@ -157,13 +158,15 @@ def areas(
     for vma in sorted(process.mm.vmas, key=lambda vma: vma.start):
         if vma.status & special:
             continue
-        if vma.status & r.ANON_SHARED:
+        # A private mapping of a file without a name: whether it shows what is written to the file later
+        # is unspecified (mmap(2)), so it becomes anonymous memory with what it showed at the freeze.
+        if vma.status & r.ANON_SHARED or maps_object(process, vma) and not vma.status & r.FILE_SHARED:
             sources = [Source.EAGER if page in shared else Source.ZERO for page in _pages(vma)]
             found.append(
                 Area(vma=vma, runs=tuple(_runs(sources, _pages(vma).start, gap=gap, lazy_allowed=False)))
             )
             continue
-        if vma.status & r.AREA_MEMFD or (vma.shmid in process.remaps and vma.status & r.FILE_SHARED):
+        if maps_object(process, vma) and vma.status & r.FILE_SHARED:
             found.append(Area(vma=vma, runs=(Run(_pages(vma).start, _pages(vma).stop, Source.FILE),)))
             continue
         sources = _sources(vma, store, layout=layout, hot=hot, process=process, file_size=file_size)

@@ -47,11 +47,11 @@ class Contents:
         return b"".join(self.page(page) for page in range(first, last))
 
     def shared_pages(self) -> frozenset[int]:
-        """Pages of shared anonymous memory that hold anything but zeros."""
+        """Pages of shared anonymous memory, and of files without a name, that hold anything but zeros."""
         found: set[int] = set()
         zero = bytes(PAGE_SIZE)
         for vma in self._vmas:
-            if vma.status & r.ANON_SHARED:
+            if vma.status & r.ANON_SHARED or maps_object(self._process, vma):
                 pages = range(vma.start // PAGE_SIZE, vma.end // PAGE_SIZE)
                 found.update(page for page in pages if self.page(page) != zero)
         return frozenset(found)

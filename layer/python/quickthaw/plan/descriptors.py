@@ -28,6 +28,7 @@ from quickthaw.plan import layout
 OWN: Final = frozenset({0, 1, 2, names.THAW_FD, names.WOKE_FD, names.TELEMETRY_FD})
 _NOT_AT_REOPEN: Final = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_NOCTTY | os.O_CLOEXEC
 _STATUS_FLAGS: Final = os.O_NONBLOCK | os.O_APPEND | os.O_DIRECT | os.O_ASYNC | os.O_NOATIME
+_PRIVILEGED: Final = 1024  # ports below it want a capability
 _TCP_CLOSE: Final = 7  # state of an unconnected socket, linux/tcp_states.h
 _TCP_ESTABLISHED: Final = 1
 _TCP_LISTEN: Final = 10
@@ -85,8 +86,8 @@ def of_process(process: Process) -> Descriptors:
         if fd.fd not in OWN:
             maker.add(fd)
     for vma in process.mm.vmas:
-        if maps_object(process, vma):
-            maker.add_mapped(vma)
+        if maps_object(process, vma) and vma.status & r.FILE_SHARED:
+            maker.add_mapped(vma)  # a private one gets a copy of the contents, see classify
     fds = tuple(maker.fds)
     highest = max([fd for fd, _, _ in fds if fd < names.THAW_FD] + [2])
     scratch = max(256, highest + 1)
@@ -124,6 +125,8 @@ class _Maker:
         self._by_file: dict[int, int] = {}
         self._by_inode: dict[tuple[str, int], int] = {}
         self._data = 0
+        self._listed: set[int] = set()  # epolls by file id
+        self._filled: set[int] = set()  # FIFOs by pipe id
         self._inherited: dict[int, int] = {}  # pipe id -> descriptor 0 to 2
         self._inherited_files: dict[int, int] = {}  # file id -> descriptor 0 to 2
         self._numbers = {fd.fd for fd in process.fds}
@@ -144,7 +147,8 @@ class _Maker:
                 self._make(self.process.files[fd.id])
             self.fds.append((fd.fd, self._by_file[fd.id], bool(fd.flags & _CLOEXEC)))
             epoll = self.process.files[fd.id].epfd
-            if epoll is not None:
+            if epoll is not None and fd.id not in self._listed:
+                self._listed.add(fd.id)  # its duplicates share the list
                 self._watch(fd.fd, epoll)
         except Impossible as reason:
             self.reasons.append(f"descriptor {fd.fd}: {reason}")
@@ -156,8 +160,6 @@ class _Maker:
         try:
             if file is None:
                 raise Impossible("maps a memfd that the images do not hold")
-            if not vma.status & r.FILE_SHARED:
-                raise Impossible("is a private mapping of a memfd or of a deleted file")
             if vma.shmid not in self._by_file:
                 self._make(file)
             # The contents' own object is open for reading and writing, whatever the mapping allows.
@@ -260,7 +262,9 @@ class _Maker:
         reg = self.process.files.get(fifo.regf_id or -1)
         if reg is None or reg.reg is None:
             raise Impossible("a FIFO without a name")
-        stored = self.process.fifo_data.get(fifo.pipe_id)
+        # Several openings share what was written and not yet read: the first brings it.
+        stored = self.process.fifo_data.get(fifo.pipe_id) if fifo.pipe_id not in self._filled else None
+        self._filled.add(fifo.pipe_id)
         return Object(
             kind=layout.OBJECT_FIFO,
             flags=reg.reg.flags & ~_NOT_AT_REOPEN,
@@ -335,10 +339,46 @@ def _inet(sock: r.InetSocket) -> Object:
         raise Impossible(f"a {kind} socket listening on port {sock.src_port}")
     if sock.dst_port or sock.state not in (_TCP_CLOSE, 0):
         raise Impossible(f"a {kind} socket connected to port {sock.dst_port}")
-    if sock.src_port:
+    if sock.src_port and (sock.type != socket.SOCK_DGRAM or sock.src_port < _PRIVILEGED):
         raise Impossible(f"a {kind} socket bound to port {sock.src_port}")
-    flags = sock.flags & os.O_NONBLOCK
-    return Object(kind=layout.OBJECT_SOCKET, flags=flags, a=sock.family, b=sock.type, c=sock.proto)
+    options = b"".join(layout.OPTION.pack(level=a, name=b, value=c) for a, b, c in _options(sock))
+    return Object(
+        kind=layout.OBJECT_SOCKET,
+        flags=sock.flags & os.O_NONBLOCK,
+        data=options + _address(sock),
+        a=sock.family,
+        b=sock.type,
+        c=sock.proto,
+        d=len(options) // layout.OPTION.size,
+    )
+
+
+def _options(sock: r.InetSocket) -> list[tuple[int, int, int]]:
+    """Level, name and value of what differs from a fresh socket and changes how it can be used."""
+    found = []
+    if sock.opts is not None:
+        values = {
+            socket.SO_REUSEADDR: sock.opts.reuseaddr,
+            socket.SO_REUSEPORT: sock.opts.so_reuseport,
+            socket.SO_BROADCAST: sock.opts.so_broadcast,
+            socket.SO_KEEPALIVE: sock.opts.so_keepalive,
+        }
+        found = [(socket.SOL_SOCKET, name, 1) for name, value in values.items() if value]
+    if sock.family == socket.AF_INET6 and sock.v6only:
+        found.append((socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1))
+    return found
+
+
+def _address(sock: r.InetSocket) -> bytes:
+    """As bind(2) takes it; nothing for a socket that has none. CRIU keeps an address's words as they are."""
+    if not sock.src_port:
+        return b""
+    words = struct.pack(f"<{len(sock.src_addr)}I", *sock.src_addr)
+    port = struct.pack(">H", sock.src_port)
+    family = struct.pack("<H", sock.family)
+    if sock.family == socket.AF_INET:
+        return family + port + words[:4].ljust(4, b"\0") + bytes(8)
+    return family + port + bytes(4) + words[:16].ljust(16, b"\0") + bytes(4)
 
 
 def shared_bytes(process: Process, segment: int, size: int) -> bytes:

@@ -18,7 +18,7 @@ from typing import Final
 
 MAGIC: Final = int.from_bytes(b"QTPLAN\r\n", "little")
 PAGES_MAGIC: Final = int.from_bytes(b"QTPAGE\r\n", "little")
-VERSION: Final = 3
+VERSION: Final = 5
 MACHINE_X86_64: Final = 62  # EM_X86_64, elf.h
 
 # The restorer's own area of the address space, relative to Header.area.
@@ -51,7 +51,7 @@ OBJECT_TIMERFD: Final = 7  # clock a, value b ns, interval c ns, expirations not
 OBJECT_SIGNALFD: Final = 8  # mask a
 OBJECT_MEMFD: Final = 9  # contents of a memfd: name = path, size a, seals b
 OBJECT_TMPFILE: Final = 10  # contents of an unlinked file: size a, mode b
-OBJECT_SOCKET: Final = 11  # socket(a, b, c), unconnected
+OBJECT_SOCKET: Final = 11  # socket(a, b, c) without a peer; data: d options, then its address or nothing
 OBJECT_FIFO: Final = 12  # open(path, O_RDWR), then its unread data
 
 OBJECT_AGAIN: Final = 13  # object b opened once more (same contents, own position a and flags)
@@ -188,6 +188,7 @@ OBJECT: Final = Record(
         ("d", "Q"),
     ),
 )
+OPTION: Final = Record("plan_option", (("level", "i"), ("name", "i"), ("value", "i")))  # not a table
 FD: Final = Record("plan_fd", (("fd", "I"), ("object", "I"), ("cloexec", "I"), ("reserved", "I")))
 WATCH: Final = Record(
     "plan_watch", (("epoll", "I"), ("fd", "I"), ("events", "I"), ("reserved", "I"), ("data", "Q"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -66,6 +66,27 @@ def collect(
                 )
             found.append(entry)
     return tuple(found)
+
+
+def resolver(
+    resolve: Callable[[str], Path], entries: Sequence[Entry], paths: Iterable[str], scratch: Path
+) -> Callable[[str], Path]:
+    """`resolve`, but for mapped files that are on no machine: they are written to a directory.
+
+    Args:
+        resolve: turns a path of the frozen process into one of this machine.
+        entries: what lay in /tmp.
+        paths: files that the process maps.
+        scratch: an empty directory, to be kept as long as the result is used.
+    """
+    files = {entry.path: entry for entry in entries if entry.kind == layout.ENTRY_FILE}
+    places: dict[str, Path] = {}
+    for path in files.keys() & set(paths):
+        entry = files[path]
+        places[path] = scratch / str(len(places))
+        places[path].write_bytes(entry.data)
+        os.utime(places[path], ns=(entry.mtime_ns, entry.mtime_ns))
+    return lambda path: places.get(path) or resolve(path)
 
 
 def _entry(path: Path, inner: str) -> Entry | None:

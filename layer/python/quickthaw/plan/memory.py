@@ -10,6 +10,7 @@ from quickthaw import names
 from quickthaw.criuimg import Process
 from quickthaw.criuimg import records as r
 from quickthaw.plan import layout, pagefiles
+from quickthaw.plan.checksum import xxh32
 from quickthaw.plan.classify import Area, Source
 from quickthaw.plan.hot import HotSet, runs
 from quickthaw.plan.identity import Identity
@@ -119,12 +120,14 @@ def _source(
 
 
 def add_blocks(tables: Tables, blocks: Iterable[pagefiles.Block]) -> None:
-    """Blocks of pages.lz4 and what each fills, in the same order."""
+    """Blocks of pages.lz4 and what each fills, in the same order; a block's checksum covers both."""
     for block in blocks:
         first = tables.count(layout.SEGMENT)
+        filled = b""
         for begin, end in block.segments:
-            size = (end - begin) * names.PAGE_SIZE
-            tables.add(layout.SEGMENT, start=begin * names.PAGE_SIZE, size=size)
+            row = {"start": begin * names.PAGE_SIZE, "size": (end - begin) * names.PAGE_SIZE}
+            tables.add(layout.SEGMENT, **row)
+            filled += layout.SEGMENT.pack(**row)
         tables.add(
             layout.BLOCK,
             offset=block.offset,
@@ -132,7 +135,7 @@ def add_blocks(tables: Tables, blocks: Iterable[pagefiles.Block]) -> None:
             size=block.size,
             segment=first,
             segments=len(block.segments),
-            checksum=block.checksum,
+            checksum=block.checksum ^ xxh32(filled),
         )
 
 

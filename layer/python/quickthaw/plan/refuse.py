@@ -16,8 +16,9 @@ from quickthaw.plan import descriptors
 _ALIVE: Final = 1  # TASK_ALIVE, criu/include/pid.h
 _MAP_HUGETLB: Final = 0x40000
 _MAX_FILES: Final = 700  # all mapped files are open at once while mapping; RLIMIT_NOFILE is 1024 on Lambda
+_MAX_TIMER_ID: Final = 20000  # each id below it costs a timer_create and a timer_delete, 20 ms for these
 _ADDRESS_LIMIT: Final = 0x7FFF_FFFF_F000  # five-level page tables are not needed by Python
-_LOCKS: Final = {1: "POSIX lock", 2: "flock", 1024: "OFD lock"}
+_LOCKS: Final = {1: "POSIX lock", 2: "flock", 4: "OFD lock"}
 
 
 def refusals(process: Process) -> list[str]:
@@ -37,6 +38,8 @@ def _task(process: Process) -> list[str]:
     timers = process.task.timers
     for timer in timers.posix if timers else ():
         known = {thread.tid for thread in process.threads}
+        if timer.it_id > _MAX_TIMER_ID:
+            found.append(f"timer {timer.it_id}, whose number only {timer.it_id} other timers could give back")
         if timer.notify_thread_id is not None and timer.notify_thread_id not in known | {0}:
             found.append(f"timer {timer.it_id} notifies a thread that has ended")
     return found

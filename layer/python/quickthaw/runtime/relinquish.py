@@ -10,7 +10,7 @@ connection looks like whose other side has closed it: pools notice before they
 use it.  Its other end stays open at a descriptor of its own, because neither
 engine makes a socket without its peer again.  Everything that is no stream,
 and listeners, get an unconnected Unix socket; an Internet socket would be
-nearer, but CRIU cannot dump one on every kernel (`sockets.dumpable`).
+nearer, but CRIU dumps one on newer kernels with help only (layer/criu/sockopt.c).
 """
 
 from __future__ import annotations
