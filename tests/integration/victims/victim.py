@@ -1,0 +1,79 @@
+"""What a victim says about itself, read from its file without running it.
+
+A victim is one file with a `handler`, and holds state of one kind from its
+import on.  Constants at its top level, all literals, say how it is judged:
+
+SAME      members of its answers that every start must give alike, cold or thawed
+FRESH     members that no two starts may have in common
+LAYOUT    of the native engine's pages; `lz4` and `lazy` take turns where it is not given
+MODES     of the criu engine, one for each thaw; all five where it is not given
+ENGINES   that give it back; `native` and `criu` where it is not given
+PYTHONS   that it is frozen on by `make test`, besides the one of .venv; `make soak` takes all
+REFUSED   what the checkpoint must say instead of freezing it, a regular expression
+DECLINED  what the plan must say where only CRIU gives it back, a regular expression
+BROKEN    {engine: what it does not do yet}: expected to fail, and a failure if it does not
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from quickthaw import names
+
+VICTIMS = Path(__file__).resolve().parents[2] / "victims"
+_OURS = ("path", "number", "sentence")  # not said by the file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Victim:
+    """One victim; `number` is its place among those of its room."""
+
+    path: Path
+    number: int
+    sentence: str
+    same: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+    layout: str = ""
+    modes: tuple[str, ...] = names.MODES
+    engines: tuple[str, ...] = ("native", "criu")
+    pythons: tuple[str, ...] = ()
+    refused: str = ""
+    declined: str = ""
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The module's."""
+        return self.path.stem
+
+    @property
+    def room(self) -> str:
+        """functions, libraries or refused."""
+        return self.path.parent.name
+
+    def layout_of(self, *, warmed: bool) -> str:
+        """The layout to freeze it in; `hot` is learned from a warm-up event."""
+        return self.layout or ("hot" if warmed else ("lz4", "lazy")[self.number % 2])
+
+
+def read(path: Path, number: int) -> Victim:
+    """Reads the declarations of one file."""
+    tree = ast.parse(path.read_text(), str(path))
+    known = {name.upper(): name for name in Victim.__dataclass_fields__ if name not in _OURS}
+    said: dict[str, Any] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = known.get(node.targets[0].id)
+            if name:
+                said[name] = ast.literal_eval(node.value)
+    return Victim(path=path, number=number, sentence=ast.get_docstring(tree) or "", **said)
+
+
+def every(room: str) -> list[Victim]:
+    """All victims of a room, by name."""
+    paths = sorted(path for path in (VICTIMS / room).glob("*.py") if path.stem != "__init__")
+    return [read(path, number) for number, path in enumerate(paths)]
