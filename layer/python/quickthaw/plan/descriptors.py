@@ -123,6 +123,7 @@ class _Maker:
         self.mapped: dict[int, int] = {}
         self._by_file: dict[int, int] = {}
         self._by_inode: dict[tuple[str, int], int] = {}
+        self._watching: set[int] = set()  # ids of epolls
         self._data = 0
         self._inherited: dict[int, int] = {}  # pipe id -> descriptor 0 to 2
         self._inherited_files: dict[int, int] = {}  # file id -> descriptor 0 to 2
@@ -144,7 +145,8 @@ class _Maker:
                 self._make(self.process.files[fd.id])
             self.fds.append((fd.fd, self._by_file[fd.id], bool(fd.flags & _CLOEXEC)))
             epoll = self.process.files[fd.id].epfd
-            if epoll is not None:
+            if epoll is not None and fd.id not in self._watching:  # a duplicate watches what the first does
+                self._watching.add(fd.id)
                 self._watch(fd.fd, epoll)
         except Impossible as reason:
             self.reasons.append(f"descriptor {fd.fd}: {reason}")
@@ -224,6 +226,8 @@ class _Maker:
             contents = Object(kind=layout.OBJECT_TMPFILE, data=data, a=len(ghost.data), b=ghost.mode)
             flags &= _STATUS_FLAGS | os.O_ACCMODE  # it may have been made with O_TMPFILE
             return self._opened("ghost", remap.remap_id, contents, flags, reg.pos)
+        if reg.name.startswith(f"/proc/{self.process.pid}/"):
+            raise Impossible(f"{reg.name}: after a thaw the process has another number")
         if reg.name.startswith("/dev/") and reg.name not in _DEVICES:
             raise Impossible(f"the device {reg.name}")
         return Object(kind=layout.OBJECT_FILE, flags=flags, path=reg.name, a=reg.pos, b=reg.mode or 0)
@@ -304,8 +308,18 @@ class _Maker:
                 raise Impossible("a Unix socket with descriptors under way")
             if end.opts.so_filter:
                 raise Impossible("a Unix socket with a packet filter")
+            for option in _options(end.opts):
+                raise Impossible(f"a Unix socket with the option {option}")
             data = b"".join(struct.pack("<I", len(packet.data)) + packet.data for packet in packets)
-            item = Object(kind=kind, flags=end.flags & os.O_NONBLOCK, data=data, a=end.type, b=end.shutdown)
+            item = Object(
+                kind=kind,
+                flags=end.flags & os.O_NONBLOCK,
+                data=data,
+                a=end.type,
+                b=end.shutdown,
+                c=end.opts.so_sndbuf,
+                d=end.opts.so_rcvbuf,
+            )
             self._append(end.id, item)
 
     def _watch(self, fd: int, epoll: r.EventPoll) -> None:
@@ -316,6 +330,18 @@ class _Maker:
 
 
 _DEVICES: Final = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
+
+
+def _options(options: r.SocketOptions) -> list[str]:
+    """Options that the restorer does not set and that are not as in a fresh socket."""
+    changed = {
+        "SO_SNDTIMEO": options.so_snd_tmo_sec or options.so_snd_tmo_usec,
+        "SO_RCVTIMEO": options.so_rcv_tmo_sec or options.so_rcv_tmo_usec,
+        "SO_PRIORITY": options.so_priority,
+        "SO_RCVLOWAT": options.so_rcvlowat > 1,
+        "SO_PASSCRED": options.so_passcred,
+    }
+    return [name for name, value in changed.items() if value]
 
 
 def _timerfd(timer: r.TimerFd) -> Object:

@@ -46,7 +46,7 @@ OBJECT_FILE: Final = 2  # open(path, flags), position a, mode b (0: not known)
 OBJECT_PIPE: Final = 3  # pipe2(flags), capacity a, then its unread data; the next record is its write end
 OBJECT_EVENTFD: Final = 4  # counter a
 OBJECT_EPOLL: Final = 5
-OBJECT_SOCKETPAIR: Final = 6  # socketpair(AF_UNIX, type a); the next record is its peer
+OBJECT_SOCKETPAIR: Final = 6  # socketpair(AF_UNIX, type a), shut b, SO_SNDBUF c, SO_RCVBUF d; then its peer
 OBJECT_TIMERFD: Final = 7  # clock a, value b ns, interval c ns, expirations not yet read d
 OBJECT_SIGNALFD: Final = 8  # mask a
 OBJECT_MEMFD: Final = 9  # contents of a memfd: name = path, size a, seals b
