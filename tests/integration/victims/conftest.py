@@ -47,7 +47,7 @@ class Stage:
 
     def snapshot(self, victim: Victim, python: Path, *, layout: str = "") -> Path:
         """The victim's snapshot, made when it is not the one that was made last."""
-        layout = layout or victim.layout_of(warmed=False)
+        layout = layout or victim.first_layout
         key = (victim.path, python, layout)
         if self.key != key:
             shutil.rmtree(self.place, ignore_errors=True)
@@ -72,7 +72,12 @@ class Stage:
         return run
 
     def start(
-        self, victim: Victim, python: Path, snapshot: Path | None, engine: str = "off", mode: str | None = None
+        self,
+        victim: Victim,
+        python: Path,
+        snapshot: Path | None,
+        engine: str = "off",
+        mode: str | None = None,
     ) -> EnvironmentRun:
         """One environment, two events."""
         spec = FunctionSpec(

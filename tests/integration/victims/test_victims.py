@@ -1,4 +1,4 @@
-"""A thawed function is as good as a fresh one: small functions with state of one kind each, thawed five times.
+"""A thawed function is as good as a fresh one: functions with state of one kind each, thawed five times.
 
 tests/victims/functions needs the standard library only, tests/victims/libraries what `make victims`
 installs, tests/victims/refused holds what no snapshot gives back.  `victim.py` says how each is judged.
@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from itertools import islice, cycle
+import subprocess
+import sys
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from quickthaw import names
+from quickthaw.checkpoint import refuse
 from quickthaw.emulator.run import EnvironmentRun
 from quickthaw.errors import CannotFreeze
 from quickthaw.snapshot import manifest
@@ -38,12 +41,12 @@ def cases() -> list[Any]:
     found = []
     for victim in THAWED:
         for version in ("", *(("3.12", "3.13") if SOAK else victim.pythons)):
-            for layout in ("lz4", "lazy", "hot") if SOAK else ("",):
+            for layout in victim.layouts() if SOAK else ("",):
                 for engine in victim.engines:
                     label = "-".join(filter(None, [victim.name, engine, version, layout]))
-                    broken = victim.broken.get(engine)
-                    marks = [pytest.mark.xfail(reason=broken, strict=True)] if broken else []
-                    found.append(pytest.param(victim, engine, version, layout, id=label, marks=marks))
+                    found.append(
+                        pytest.param(victim, engine, version, layout, id=label, marks=victim.marks(engine))
+                    )
     return found
 
 
@@ -92,14 +95,7 @@ def test_a_thawed_victim_is_as_good_as_a_fresh_one(
 
 @pytest.mark.parametrize(
     "victim",
-    [
-        pytest.param(
-            victim,
-            id=victim.name,
-            marks=[pytest.mark.xfail(reason=victim.broken["checkpoint"], strict=True)] if victim.broken else [],
-        )
-        for victim in REFUSED
-    ],
+    [pytest.param(victim, id=victim.name, marks=victim.marks("checkpoint")) for victim in REFUSED],
 )
 def test_what_no_snapshot_gives_back_is_refused_by_name(
     victim: Victim, freeze: Freezer, tmp_path: Path
@@ -110,6 +106,20 @@ def test_what_no_snapshot_gives_back_is_refused_by_name(
     assert not (tmp_path / "snapshot").exists()
 
 
+HELD = "import os, sys; held = os.openpty(); print('held', flush=True); sys.stdin.read()"
+
+
+def test_terminals_of_which_the_sandbox_has_none_are_named() -> None:
+    process = subprocess.Popen([sys.executable, "-c", HELD], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        found = [one.what for one in refuse.refusals(process.pid)]
+        process.stdin.close()
+    for device in ("/dev/ptmx", r"/dev/pts/\d+"):
+        assert any(re.search(rf"descriptor \d+: the device {device}", what) for what in found), found
+
+
 def test_the_victims_cover_the_kinds_of_state_and_every_layout() -> None:
     assert len(THAWED) >= 40
     for victim in [*THAWED, *REFUSED]:
@@ -117,5 +127,5 @@ def test_the_victims_cover_the_kinds_of_state_and_every_layout() -> None:
     for victim in THAWED:
         assert victim.same or victim.fresh, f"{victim.path} answers nothing"
         assert set(victim.modes) <= set(names.MODES)
-    assert {victim.layout_of(warmed=False) for victim in THAWED} == {"lz4", "lazy", "hot"}
+    assert {victim.first_layout for victim in THAWED} == {"lz4", "lazy", "hot"}
     assert len(EVENTS) == 2

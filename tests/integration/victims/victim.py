@@ -11,17 +11,18 @@ ENGINES   that give it back; `native` and `criu` where it is not given
 PYTHONS   that it is frozen on by `make test`, besides the one of .venv; `make soak` takes all
 REFUSED   what the checkpoint must say instead of freezing it, a regular expression
 DECLINED  what the plan must say where only CRIU gives it back, a regular expression
-BROKEN    {engine: what it does not do yet}: expected to fail, and a failure if it does not
+BROKEN    what is not as it must be, or {engine: what}: expected to fail, and a failure if it does not
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from quickthaw import names
 
 VICTIMS = Path(__file__).resolve().parents[2] / "victims"
@@ -43,7 +44,7 @@ class Victim:
     pythons: tuple[str, ...] = ()
     refused: str = ""
     declined: str = ""
-    broken: Mapping[str, str] = field(default_factory=dict)
+    broken: str | Mapping[str, str] = ""
 
     @property
     def name(self) -> str:
@@ -55,9 +56,19 @@ class Victim:
         """functions, libraries or refused."""
         return self.path.parent.name
 
-    def layout_of(self, *, warmed: bool) -> str:
-        """The layout to freeze it in; `hot` is learned from a warm-up event."""
-        return self.layout or ("hot" if warmed else ("lz4", "lazy")[self.number % 2])
+    def marks(self, engine: str) -> list[pytest.MarkDecorator]:
+        """For a test of it with that engine."""
+        reason = self.broken if isinstance(self.broken, str) else self.broken.get(engine)
+        return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+
+    def layouts(self) -> tuple[str, ...]:
+        """All that it can be frozen in; `hot` takes a warm-up event, which must not show in its answers."""
+        return ("lz4", "lazy", "hot") if self.layout == "hot" else ("lz4", "lazy")
+
+    @property
+    def first_layout(self) -> str:
+        """What it is frozen in by `make test`."""
+        return self.layout or ("lz4", "lazy")[self.number % 2]
 
 
 def read(path: Path, number: int) -> Victim:

@@ -1,4 +1,4 @@
-"""Caches of the standard library and of functools: lru_cache, cached_property, re, linecache, struct, fnmatch."""
+"""Caches of the standard library: lru_cache, cached_property, re, linecache, struct, fnmatch."""
 
 import fnmatch
 import functools

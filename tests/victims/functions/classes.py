@@ -1,4 +1,4 @@
-"""Classes made at import: dataclasses, enums, named tuples, abstract and generic ones, and their identities."""
+"""Classes made at import: dataclasses, enums, named tuples, abstract ones, and their identities."""
 
 import abc
 import copy

@@ -20,4 +20,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     began = monotonic()
     time.sleep(0.01)
     slept = monotonic() - began
-    return {"forward": [later >= sooner for sooner, later in zip(READ, now, strict=True)], "sane": 0.009 < slept < 5}
+    return {
+        "forward": [later >= sooner for sooner, later in zip(READ, now, strict=True)],
+        "sane": 0.009 < slept < 5,
+    }

@@ -1,4 +1,4 @@
-"""Context variables: a value, a token to go back, a copied context, and the decimal context that lives in one."""
+"""Context variables: a value, a token to go back, a copied context, and the decimal context."""
 
 import contextvars
 import decimal

@@ -15,7 +15,9 @@ os.putenv("ONLY_IN_C", "yes")
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
     child = subprocess.run(
-        ["/bin/sh", "-c", 'echo "$MINE $ONLY_IN_C ${AWS_XRAY_CONTEXT_MISSING-gone}"'], capture_output=True, text=True
+        ["/bin/sh", "-c", 'echo "$MINE $ONLY_IN_C ${AWS_XRAY_CONTEXT_MISSING-gone}"'],
+        capture_output=True,
+        text=True,
     )
     return {
         "set": os.environ["MINE"],

@@ -1,4 +1,4 @@
-"""faulthandler with its alternate stack, a dump that is due in an hour, and a signal that dumps."""
+"""The fault handler with its alternate stack, a dump that is due in an hour, and a signal that dumps."""
 
 import faulthandler
 import os

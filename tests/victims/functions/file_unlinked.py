@@ -6,7 +6,6 @@ import tempfile
 from typing import Any
 
 SAME = ("text", "position", "mapped", "sparse", "blocks")
-PYTHONS = ("3.12", "3.13")
 
 FILE = tempfile.TemporaryFile("w+")  # noqa: SIM115 - stays open
 FILE.write("temporary\n" * 3)

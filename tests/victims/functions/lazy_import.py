@@ -34,5 +34,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         "lazy": str(FRACTIONS.Fraction(3, 6)),
         "native": lzma.decompress(lzma.compress(b"text")).decode(),
         "failed": failed,
-        "text": [difflib.get_close_matches("appel", ["apple", "pear"]), tree.fromstring("<a b='1'/>").get("b")],
+        "text": [
+            difflib.get_close_matches("appel", ["apple", "pear"]),
+            tree.fromstring("<a b='1'/>").get("b"),
+        ],
     }

@@ -1,14 +1,14 @@
-"""Processes of multiprocessing that have ended, their shared array, and more of them afterwards."""
+"""Processes of multiprocessing that have ended, the memory they shared, and more of them afterwards."""
 
+import mmap
 import multiprocessing
-from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
 SAME = ("before", "array", "piped", "children")
 MODES = ("async", "sync", "plain")
 
 FORK = multiprocessing.get_context("fork")
-ARRAY = RawArray("i", 5000)
+ARRAY = memoryview(mmap.mmap(-1, 20_000)).cast("i")
 HERE, THERE = FORK.Pipe()
 
 
@@ -22,6 +22,8 @@ PROCESS = FORK.Process(target=_fill, args=(100,))
 PROCESS.start()
 BEFORE = HERE.recv()
 PROCESS.join()
+EXITCODE = PROCESS.exitcode
+PROCESS.close()  # else it keeps one end of a pipe
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     piped = HERE.recv() if HERE.poll(10) else None
     process.join(10)
     return {
-        "before": [BEFORE, PROCESS.exitcode, process.exitcode],
+        "before": [BEFORE, EXITCODE, process.exitcode],
         "array": [sum(ARRAY), ARRAY[105]],
         "piped": piped,
         "children": len(multiprocessing.active_children()),

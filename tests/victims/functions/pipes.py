@@ -5,7 +5,6 @@ import os
 from typing import Any
 
 SAME = ("unread", "capacity", "flags", "ended", "rest")
-PYTHONS = ("3.12", "3.13")
 
 READ, WRITE = os.pipe()
 fcntl.fcntl(WRITE, fcntl.F_SETPIPE_SZ, 1 << 18)
@@ -26,7 +25,10 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     return {
         "unread": first.decode(),
         "capacity": fcntl.fcntl(READ, fcntl.F_GETPIPE_SZ),
-        "flags": [fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_NONBLOCK | os.O_ACCMODE) for fd in (READ, WRITE, QUIET_READ)],
+        "flags": [
+            fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_NONBLOCK | os.O_ACCMODE)
+            for fd in (READ, WRITE, QUIET_READ)
+        ],
         "ended": ended,
         "rest": fcntl.ioctl(READ, 0x541B, b"\0" * 4)[:4].hex(),
     }

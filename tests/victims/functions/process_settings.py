@@ -11,7 +11,6 @@ SAME = ("umask", "directory", "limits", "recursion", "switch", "name", "stack")
 PYTHONS = ("3.12", "3.13")
 
 os.umask(0o027)
-os.makedirs("/tmp/work", exist_ok=True)
 os.chdir("/")
 resource.setrlimit(resource.RLIMIT_NOFILE, (900, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

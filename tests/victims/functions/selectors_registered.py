@@ -6,8 +6,7 @@ import selectors
 import socket
 from typing import Any
 
-SAME = ("selected", "polled", "edge", "once")
-PYTHONS = ("3.12", "3.13")
+SAME = ("selected", "polled", "edge", "once", "twin")
 
 LEFT, RIGHT = socket.socketpair()
 READ, WRITE = os.pipe()
@@ -18,6 +17,7 @@ POLL = select.poll()
 POLL.register(READ, select.POLLIN)
 EDGE = select.epoll()
 EDGE.register(READ, select.EPOLLIN | select.EPOLLET)
+TWIN = select.epoll.fromfd(os.dup(EDGE.fileno()))  # the same list, by another number
 ONCE = select.epoll()
 ONCE.register(RIGHT, select.EPOLLIN | select.EPOLLONESHOT)
 LEFT.sendall(b"hello")
@@ -28,6 +28,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     selected = sorted(key.data for key, _ in SELECTOR.select(5))
     polled = [mask for fd, mask in POLL.poll(5000) if fd == READ]
     edge = [len(EDGE.poll(5)), len(EDGE.poll(0))]
+    twin = len(TWIN.poll(0))
     once = [len(ONCE.poll(1)) if event["call"] == 1 else 1, len(ONCE.poll(0))]
     os.read(READ, 10)
-    return {"selected": selected, "polled": polled, "edge": edge, "once": once}
+    return {"selected": selected, "polled": polled, "edge": edge, "once": once, "twin": twin}

@@ -1,4 +1,4 @@
-"""Options of a socket pair: priority, peer credentials, receive timeout and a name for its file."""
+"""Options of a socket pair that only CRIU gives back: priority, credentials, a timeout in the kernel."""
 
 import os
 import socket
@@ -6,6 +6,8 @@ import struct
 from typing import Any
 
 SAME = ("priority", "credentials", "timeout")
+ENGINES = ("criu",)
+DECLINED = r"descriptor \d+: a Unix socket with the option SO_PRIORITY"
 
 LEFT, RIGHT = socket.socketpair()
 LEFT.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 5)

@@ -1,10 +1,9 @@
-"""Socket pairs of every type with unread data, message boundaries, a half that was shut, timeouts and options."""
+"""Socket pairs of every type with unread data, message boundaries, a half that was shut, and buffers."""
 
 import socket
 from typing import Any
 
 SAME = ("stream", "datagrams", "packets", "shut", "timeout", "buffer", "inheritable")
-PYTHONS = ("3.12", "3.13")
 
 STREAM = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 DATAGRAM = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -5,7 +5,6 @@ import sys
 from typing import Any
 
 SAME = ("before", "after", "code", "interpreter")
-PYTHONS = ("3.12", "3.13")
 
 ENDED = subprocess.Popen(["/bin/sh", "-c", "echo $((6*7)); exit 3"], stdout=subprocess.PIPE, text=True)
 BEFORE, _ = ENDED.communicate()
@@ -14,4 +13,9 @@ BEFORE, _ = ENDED.communicate()
 def handler(event: Any, context: Any) -> dict[str, Any]:
     done = subprocess.run(["/bin/cat"], input="through cat", capture_output=True, text=True)
     python = subprocess.run([sys.executable, "-c", "print(sum(range(10)))"], capture_output=True, text=True)
-    return {"before": BEFORE, "after": done.stdout, "code": ENDED.poll(), "interpreter": python.stdout + python.stderr}
+    return {
+        "before": BEFORE,
+        "after": done.stdout,
+        "code": ENDED.poll(),
+        "interpreter": python.stdout + python.stderr,
+    }

@@ -6,7 +6,6 @@ from typing import Any
 
 SAME = ("squares", "unfinished", "workers")
 LAYOUT = "hot"
-PYTHONS = ("3.12", "3.13")
 
 POOL = ThreadPoolExecutor(4, thread_name_prefix="pool")
 GATE = threading.Barrier(4)

@@ -1,4 +1,4 @@
-"""Threads that wait for an event, a condition, a barrier, a lock and a semaphore, each with values of its own."""
+"""Threads that wait for an event, a condition, a barrier, a lock and a semaphore, with their own values."""
 
 import threading
 from typing import Any
@@ -56,4 +56,9 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
             thread.join(10)
     else:
         held = LOCK.locked()
-    return {"woken": sorted(WOKEN), "names": [t.name for t in THREADS], "locals": sorted(WOKEN.values()), "held": held}
+    return {
+        "woken": sorted(WOKEN),
+        "names": [t.name for t in THREADS],
+        "locals": sorted(WOKEN.values()),
+        "held": held,
+    }
