@@ -61,6 +61,7 @@ ENTRY_DIRECTORY: Final = 1
 ENTRY_FILE: Final = 2
 ENTRY_LINK: Final = 3  # data: the target, with its NUL
 ENTRY_FIFO: Final = 4
+ENTRY_SAME: Final = 5  # another name of the file at the path that is its data, with its NUL
 
 PIECE: Final = (("offset", "I"), ("size", "I"))  # struct plan_piece: bytes in the data region
 
