@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quickthaw import criuimg
@@ -81,6 +81,28 @@ def enforce_no_database(pid: int) -> None:
                     f"this function cannot be frozen:\n  {what}",
                     hint="Close it in a before-snapshot hook, and connect again in an after-restore hook.",
                 )
+
+
+def enforce_streams(pid: int, inodes: Mapping[int, int]) -> None:
+    """Refuses a function whose standard streams are not those that it was started with.
+
+    A thawed process has the streams of its new environment, whatever the import made of the old ones.
+
+    Args:
+        pid: as for the others.
+        inodes: of the pipes behind standard output and standard error.
+
+    Raises:
+        CannotFreeze: one is closed or goes elsewhere.
+        OSError: the process is gone.
+    """
+    for number, name in ((1, "standard output"), (2, "standard error")):
+        path = Path(f"/proc/{pid}/fd/{number}")
+        if not path.is_symlink() or os.readlink(path) != f"pipe:[{inodes[number]}]":
+            raise CannotFreeze(
+                f"this function cannot be frozen:\n  descriptor {number} is not the {name} that it was given",
+                hint="Redirect it in the handler, or in a hook registered with register_after_restore.",
+            )
 
 
 def enforce_no_filter(pid: int) -> None:
