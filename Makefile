@@ -64,9 +64,10 @@ demo: setup ## Checkpoint the demo function, cold-start and thaw it in every mod
 bench: setup ## The demo's benchmark with more runs; its figures and pictures go to handler/demo/bench
 	@$(BIN)/quickthaw demo --out build/bench -n 15 --publish handler/demo/bench
 
-soak: setup ## Thaw the demo 100 times in each mode, and 8 at once 200 times each; every thaw must succeed
+soak: setup $(RUNTIMES:%=build/victims/%/.done) ## Thaw the demo 100 times in each mode and 8 at once 200 times, and every victim in every layout; every thaw must succeed
 	@$(BIN)/quickthaw demo --out build/soak -n 100 --soak
 	@$(BIN)/quickthaw demo --out build/soak -n 200 --crowd 8 --arm criu-grow --arm native-lz4 --arm native-lazy --arm native-hot
+	@VICTIMS=all $(BIN)/pytest -q tests/integration/victims
 
 victims: build/victims/$(VERSION)/.done ## Install the libraries that tests/victims/functions hold state of
 

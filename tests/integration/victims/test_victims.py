@@ -3,7 +3,7 @@
 tests/victims/functions needs the standard library only, tests/victims/libraries what `make victims`
 installs, tests/victims/refused holds what no snapshot gives back.  `victim.py` says how each is judged.
 
-QUICKTHAW_VICTIMS=all (make soak): every layout and every mode on every Python.
+VICTIMS=all (make soak): every layout and every mode on every Python.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 from quickthaw import names
 from quickthaw.checkpoint import refuse
 from quickthaw.emulator.run import EnvironmentRun
-from quickthaw.errors import CannotFreeze
+from quickthaw.errors import CannotFreeze, FunctionFailed
 from quickthaw.snapshot import manifest
 
 from tests.conftest import Freezer, absent, find_python
@@ -31,7 +31,7 @@ from .victim import Victim, every
 
 pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
 THAWS = 5
-SOAK = os.environ.get("QUICKTHAW_VICTIMS") == "all"
+SOAK = os.environ.get("VICTIMS") == "all"
 THAWED = [*every("functions"), *every("libraries")]
 REFUSED = every("refused")
 
@@ -100,9 +100,18 @@ def test_a_thawed_victim_is_as_good_as_a_fresh_one(
 def test_what_no_snapshot_gives_back_is_refused_by_name(
     victim: Victim, freeze: Freezer, tmp_path: Path
 ) -> None:
-    with pytest.raises(CannotFreeze) as caught:
+    try:
         freeze(victim.path.parent, tmp_path / "snapshot", handler=f"{victim.name}.handler", events=[])
-    assert re.search(victim.refused, str(caught.value)), str(caught.value)
+    except CannotFreeze as refusal:
+        said = str(refusal)
+    except FunctionFailed as failed:
+        found = re.search(r"this kernel has no .*", str(failed))
+        if not found:
+            raise
+        pytest.skip(found.group())
+    else:
+        pytest.fail("it was frozen")
+    assert re.search(victim.refused, said), said
     assert not (tmp_path / "snapshot").exists()
 
 

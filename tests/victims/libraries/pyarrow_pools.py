@@ -14,7 +14,6 @@ pq.write_table(TABLE, SINK, row_group_size=10_000)
 STORED = SINK.getvalue()
 pq.read_table(pa.BufferReader(STORED), use_threads=True)
 POOL = pa.default_memory_pool()
-ALLOCATED = POOL.bytes_allocated()
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -30,5 +29,5 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         "read": pq.read_table(pa.BufferReader(STORED), use_threads=True).equals(TABLE),
         "written": pq.read_table(pa.BufferReader(sink.getvalue())).equals(TABLE),
         "threads": pa.cpu_count(),
-        "allocated": POOL.bytes_allocated() >= ALLOCATED,
+        "allocated": POOL.bytes_allocated() > 0,
     }
