@@ -38,7 +38,7 @@ class Stage:
             return victim.path.parent
         site = ROOT / "build" / "victims" / interpreter(python).version
         if not (site / ".done").exists():
-            absent(f"the victims' libraries for Python {interpreter(python).version} (make victims)")
+            absent(f"the victims' libraries for {interpreter(python).version} are missing: make victims")
         placed = site / victim.path.name
         if not placed.exists() or placed.read_bytes() != victim.path.read_bytes():
             shutil.copy(victim.path, placed)

@@ -1,4 +1,4 @@
-"""Threads that compute at the moment of the freeze: in Python, in C without the lock, with vectors and floats."""
+"""Threads that compute at the moment of the freeze: in Python, in C without the lock, with floats."""
 
 import hashlib
 import threading

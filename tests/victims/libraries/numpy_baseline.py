@@ -1,7 +1,6 @@
-"""What NumPy and OpenSSL chose for this processor at import: nothing that the processors of a thaw may lack."""
+"""What NumPy chose for this processor at import: nothing that the processor of a thaw may lack."""
 
 import os
-import ssl
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ SAME = ("beyond", "product")
 BASELINE = {"X86_V2", "X86_V3", "SSE41", "POPCNT", "SSE42", "AVX", "F16C", "FMA3", "AVX2"}
 AT_CHECKPOINT = "NPY_DISABLE_CPU_FEATURES" in os.environ
 BEYOND = [name for name in __cpu_dispatch__ if __cpu_features__[name] and name not in BASELINE]
-ssl.create_default_context()
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:

@@ -58,9 +58,9 @@ def now() -> Settings:
 
 
 def since(start: Settings) -> Settings:
-    """What has changed since the start, when there was one thread."""
+    """What has changed since the start, when all threads were as the main thread."""
     here = now()
-    ((processors, nice),) = start.threads
+    processors, nice = start.threads[0]
     threads = tuple(
         (None if own == processors else own, None if own_nice == nice else own_nice)
         for own, own_nice in here.threads
