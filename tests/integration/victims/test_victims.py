@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,10 @@ def test_a_thawed_victim_is_as_good_as_a_fresh_one(
     cold = stage.cold(victim, interpreter)
     check(victim, cold)
     seen = [cold]
-    for mode in islice(cycle(victim.modes if engine == "criu" else [None]), THAWS):
-        run = stage.start(victim, interpreter, snapshot, engine, mode)
+    modes = islice(cycle(victim.modes if engine == "criu" else [None]), THAWS)
+    with ThreadPoolExecutor(1 if victim.alone else 2) as pool:  # environments of a snapshot live side by side
+        runs = list(pool.map(lambda mode: stage.start(victim, interpreter, snapshot, engine, mode), modes))
+    for run in runs:
         assert (run.engine, run.reason) == (engine, None), "\n".join(run.log)
         check(victim, run)
         for answer, expected in zip(run.answers, cold.answers, strict=True):

@@ -11,6 +11,7 @@ ENGINES   that give it back; `native` and `criu` where it is not given
 PYTHONS   that it is frozen on by `make test`, besides the one of .venv; `make soak` takes all
 REFUSED   what the checkpoint must say instead of freezing it, a regular expression
 DECLINED  what the plan must say where only CRIU gives it back, a regular expression
+ALONE     True for one whose thaws may not live side by side, because they use the same port
 BROKEN    what is not as it must be, or {engine: what}: expected to fail, and a failure if it does not
 """
 
@@ -44,6 +45,7 @@ class Victim:
     pythons: tuple[str, ...] = ()
     refused: str = ""
     declined: str = ""
+    alone: bool = False
     broken: str | Mapping[str, str] = ""
 
     @property

@@ -9,6 +9,7 @@ import requests
 import urllib3
 
 SAME = ("requests", "urllib3", "httpx")
+ALONE = True
 BROKEN = "idle connections in pools are not closed before the freeze"
 
 SESSION = requests.Session()
