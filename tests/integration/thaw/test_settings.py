@@ -30,7 +30,7 @@ def test_a_limit_that_the_new_environment_does_not_permit_is_a_cold_start(
         resource.prlimit(pid, resource.RLIMIT_MSGQUEUE, (500, 500))
 
     run = thaw(snapshot, task=task, engine="native", before_exec=lower)
-    assert_cold(run, "settings: Declined: what the import set for its process cannot be set here")
+    assert_cold(run, "settings: what the import set for its process cannot be set here")
 
 
 def test_files_that_the_import_left_in_tmp_are_missed_by_no_thaw(

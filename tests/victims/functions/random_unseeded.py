@@ -4,7 +4,6 @@ import random
 from typing import Any
 
 FRESH = ("numbers",)
-BROKEN = "unseeded generator objects are not renewed"
 
 GENERATOR = random.Random()
 

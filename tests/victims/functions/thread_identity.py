@@ -5,7 +5,6 @@ import threading
 from typing import Any
 
 SAME = ("main", "worker", "known", "kernel")
-BROKEN = {"native": "workers keep the native ids of the frozen process"}
 
 LIBC = ctypes.CDLL(None)
 ASK, ANSWER = threading.Semaphore(0), threading.Semaphore(0)

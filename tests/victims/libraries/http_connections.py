@@ -10,7 +10,6 @@ import urllib3
 
 SAME = ("requests", "urllib3", "httpx")
 ALONE = True
-BROKEN = "idle connections in pools are not closed before the freeze"
 
 SESSION = requests.Session()
 POOL = urllib3.PoolManager()

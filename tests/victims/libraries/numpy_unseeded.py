@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 FRESH = ("unseeded", "legacy", "spawned", "philox")
-BROKEN = "unseeded generator objects are not renewed"
 
 UNSEEDED = np.random.default_rng()
 LEGACY = np.random.RandomState()
