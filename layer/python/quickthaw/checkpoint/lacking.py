@@ -115,7 +115,11 @@ def enforce_no_filter(pid: int) -> None:
         OSError: the process is gone.
     """
     for task in Path(f"/proc/{pid}/task").iterdir():
-        if re.search(r"^Seccomp:\s*[1-9]", (task / "status").read_text(), re.M):
+        try:
+            status = (task / "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread that has ended meanwhile
+        if re.search(r"^Seccomp:\s*[1-9]", status, re.M):
             raise CannotFreeze(
                 f"this function cannot be frozen:\n  thread {task.name} has a system call filter (seccomp)",
                 hint="Lambda refuses filters anyway; put it on in the handler where you need it.",
