@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools import Tracer
 
 SAME = ("answer", "service")
-BROKEN = "an unbound socket is refused, and not by its kind"
+BROKEN = "CRIU cannot dump an unconnected UDP or TCP socket on this kernel"
 
 TRACER = Tracer(service="victim")
 

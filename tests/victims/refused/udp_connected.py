@@ -3,7 +3,7 @@
 import socket
 from typing import Any
 
-REFUSED = r"descriptor \d+: a UDP socket on 127\.0\.0\.1:\d+"
+REFUSED = r"descriptor \d+: a UDP socket connected, 127\.0\.0\.1:\d+ to 127\.0\.0\.1:2000"
 SOCKET = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 SOCKET.connect(("127.0.0.1", 2000))
 
