@@ -27,7 +27,10 @@ BASELINE_FLAGS = {
 # the snapshot, in relocated pointers; a choice beyond the baseline is an illegal instruction elsewhere.
 BASELINE_ENVIRON = {
     "x86_64": {
-        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512CD,-AVX512DQ,-ERMS,-FSRM",
+        # No rseq either: Lambda's filter may refuse it, and a thread that is frozen between its creation and
+        # its registration then ends the thawed process ("Fatal glibc error: rseq registration failed").
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512CD,-AVX512DQ,-ERMS,-FSRM"
+        ":glibc.pthread.rseq=0",
         "OPENBLAS_CORETYPE": "Haswell",
         # OpenSSL: no AVX-512, VAES, GFNI, SHA, ADX or RDSEED (leaf 7: EBX low, ECX high; OPENSSL_ia32cap(3)).
         "OPENSSL_ia32cap": ":~0x700F02F0000",
