@@ -24,6 +24,7 @@ endif
 
 # The emulator runs functions of these versions, when their interpreters are there.
 RUNTIMES := 3.11 3.12 3.13
+VERSION := $(or $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null),3.11)
 PYTHONS := $(PYTHON) $(RUNTIMES:%=python%) $(wildcard $(RUNTIMES:%=$(HOME)/.pyenv/versions/%.*/bin/python3))
 # Everything the layer is made of; what a build leaves behind in layer/native is not.
 LAYER_SOURCES := $(shell find layer -path layer/python -prune -o -path layer/native/build -prune -o \
@@ -34,12 +35,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-input
 
-.PHONY: help setup check format test sam demo bench growth soak layer lock clean distclean
+.PHONY: help setup check format test sam demo bench growth soak victims layer lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(VENV)/.done $(STAMPS)/layer $(RUNTIMES:%=build/runtime/%/.done) ## Install everything: .venv with quickthaw, the CRIU bundle, Lambda's runtime
+setup: $(VENV)/.done $(STAMPS)/layer $(RUNTIMES:%=build/runtime/%/.done) victims ## Install everything: .venv with quickthaw, the CRIU bundle, Lambda's runtime
 
 check: setup ## Lint, formatting, types, and whether README and --help tell the truth
 	$(BIN)/ruff check .
@@ -66,17 +67,21 @@ bench: setup ## The demo's benchmark with more runs; its figures and pictures go
 growth: setup ## Thaw snapshots of 20 to 800 MB in every native layout, and draw how time and memory grow
 	@$(BIN)/quickthaw growth --out build/growth --publish handler/demo/bench
 
-soak: setup ## Thaw the demo 1,000 times natively, 100 times in each mode of CRIU, 8 at once 200 times; none may fail
+soak: setup $(RUNTIMES:%=build/victims/%/.done) ## Thaw the demo 1,000 times natively, 100 times in each mode of CRIU, 8 at once 200 times, every victim in every layout; none may fail
 	@$(BIN)/quickthaw demo --out build/soak/native -n 334 --soak $(addprefix --arm native-,lz4 lazy hot)
 	@$(BIN)/quickthaw demo --out build/soak/criu -n 100 --soak $(addprefix --arm criu-,plain sync async grow stream)
 	@$(BIN)/quickthaw demo --out build/soak/crowd -n 200 --crowd 8 --arm criu-grow $(addprefix --arm native-,lz4 lazy hot)
+	@VICTIMS=all $(BIN)/pytest -q tests/integration/victims
+
+victims: build/victims/$(VERSION)/.done ## Install the libraries that tests/victims/functions hold state of
 
 layer: $(STAMPS)/layer ## Make the Lambda layer in build/layer
 	@du -sb build/layer | awk '{ printf "build/layer: %.1f MB\n", $$1 / 1e6 }'
 
 lock: $(STAMPS)/system ## Renew the locks: Python packages (requirements/), CRIU's packages (layer/criu)
 	@[ -x build/lock/bin/uv ] || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install -qq uv; }
-	@for pair in "--group dev pyproject.toml|dev.txt" "requirements/runtime.in|runtime.txt" "requirements/sam.in|sam.txt"; do \
+	@for pair in "--group dev pyproject.toml|dev.txt" "requirements/runtime.in|runtime.txt" "requirements/sam.in|sam.txt" \
+	  "requirements/victims.in|victims.txt"; do \
 	  build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-annotate --no-header $${pair%|*} -o requirements/$${pair#*|}; done
 	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=layer/criu $(PYTHON) -m bundle --renew --cache build/cache
@@ -110,6 +115,19 @@ build/runtime/%/.done: requirements/runtime.txt | $(VENV)/.done
 	@rm -rf build/runtime/$*
 	@$(PIP_INSTALL) --no-compile --require-hashes --only-binary :all: --python-version $* --target build/runtime/$* \
 	  -r requirements/runtime.txt
+	@touch $@
+
+# Without the test suites that some bring. Byte code by the interpreter that will read it: a function's
+# directory is read-only, and without each start would compile for seconds.
+build/victims/%/.done: requirements/victims.txt | $(VENV)/.done
+	@echo "setup: libraries of the tests' functions for Python $* (about a minute, 900 MB)"
+	@rm -rf build/victims/$*
+	@$(PIP_INSTALL) --no-compile --require-hashes --only-binary :all: --python-version $* --target build/victims/$* \
+	  -r requirements/victims.txt
+	@find build/victims/$* -type d -name tests -prune -exec rm -rf {} +
+	@$(firstword $(if $(filter $*,$(VERSION)),$(PYTHON)) $(wildcard $(HOME)/.pyenv/versions/$*.*/bin/python3) python$*) \
+	  -I -m compileall -q -j 2 --invalidation-mode unchecked-hash build/victims/$* >/dev/null || true  # some are templates
+	@chmod -R go+rX build/victims/$*
 	@touch $@
 
 build/sam/venv/.done: requirements/sam.txt | $(VENV)/.done

@@ -275,10 +275,10 @@ static void check_entries(void)
 	for (uint32_t at = 0; at < COUNT(TABLE_ENTRIES); at++) {
 		check_text(entries[at].path);
 		plan_check_piece(entries[at].data);
-		if (entries[at].kind < ENTRY_DIRECTORY || entries[at].kind > ENTRY_FIFO ||
+		if (entries[at].kind < ENTRY_DIRECTORY || entries[at].kind > ENTRY_SAME ||
 		    !is_temporary(PIECE(entries[at].path)))
 			BAD("a file of /tmp");
-		if (entries[at].kind == ENTRY_LINK)
+		if (entries[at].kind == ENTRY_LINK || entries[at].kind == ENTRY_SAME)
 			check_text(entries[at].data);
 	}
 }

@@ -36,17 +36,27 @@ static void write_file(const struct plan_entry *entry, const char *path)
 	SYS(close, fd);
 }
 
-static void make(const struct plan_entry *entry)
+static void set_time(const struct plan_entry *entry)
 {
-	const char *path = PIECE(entry->path);
 	struct sys_timespec times[2] = {
 		{ entry->mtime_ns / 1000000000L, entry->mtime_ns % 1000000000L },
 		{ entry->mtime_ns / 1000000000L, entry->mtime_ns % 1000000000L },
 	};
+
+	SYS(utimensat, AT_FDCWD, PIECE(entry->path), times, AT_SYMLINK_NOFOLLOW);
+}
+
+static void make(const struct plan_entry *entry)
+{
+	const char *path = PIECE(entry->path);
 	long result = 0;
 
 	if (entry->kind == ENTRY_DIRECTORY)
-		result = SYS(mkdir, path, entry->mode);
+		result = SYS(mkdir, path, 0700); /* its own mode may keep us out: see finish() */
+	else if (entry->kind == ENTRY_SAME) {
+		SYS(unlinkat, AT_FDCWD, path, 0); /* of the process before */
+		result = SYS(linkat, AT_FDCWD, PIECE(entry->data), AT_FDCWD, path, 0);
+	}
 	else if (entry->kind == ENTRY_FIFO)
 		result = SYS(mknodat, AT_FDCWD, path, S_IFIFO | entry->mode, 0);
 	else if (entry->kind == ENTRY_LINK)
@@ -55,7 +65,19 @@ static void make(const struct plan_entry *entry)
 		write_file(entry, path);
 	if (result < 0 && result != -EEXIST)
 		decline("cannot make %s: %e", path, result);
-	SYS(utimensat, AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+	if (entry->kind == ENTRY_FIFO)
+		SYS(fchmodat, AT_FDCWD, path, entry->mode); /* mknod heeds the umask */
+	set_time(entry);
+}
+
+/* Modes and times of directories, when everything is in them; the deepest first. */
+static void finish(const struct plan_entry *entries)
+{
+	for (uint32_t at = COUNT(TABLE_ENTRIES); at-- > 0;)
+		if (entries[at].kind == ENTRY_DIRECTORY) {
+			SYS(fchmodat, AT_FDCWD, PIECE(entries[at].path), entries[at].mode);
+			set_time(&entries[at]);
+		}
 }
 
 void entries_make(void)
@@ -66,6 +88,7 @@ void entries_make(void)
 		made = at + 1;
 		make(&entries[at]);
 	}
+	finish(entries);
 }
 
 /* Deepest last in the table, so first here; a directory that holds something else stays. */
@@ -76,6 +99,9 @@ void entries_remove(void)
 	if (!made)
 		return;
 	entries = ROWS(plan_entry, TABLE_ENTRIES);
+	for (uint32_t at = 0; at < made; at++)
+		if (entries[at].kind == ENTRY_DIRECTORY)
+			SYS(fchmodat, AT_FDCWD, PIECE(entries[at].path), 0700);
 	while (made) {
 		const struct plan_entry *entry = &entries[--made];
 

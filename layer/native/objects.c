@@ -7,6 +7,7 @@
 #define AF_UNIX 1
 #define SOL_SOCKET 1
 #define SO_SNDBUF 7
+#define SO_RCVBUF 8
 #define MFD_CLOEXEC 1U
 #define MFD_ALLOW_SEALING 2U
 #define PACKET_HEAD sizeof(uint32_t)
@@ -120,6 +121,24 @@ static void shut(int fd, uint64_t how)
 		SYS(shutdown, fd, how - 1); /* CRIU counts SHUT_RD from 1 */
 }
 
+/* Before the unread data, which may be more than a fresh socket takes; the kernel answers with twice what was set. */
+static void size_buffers(int fd, const struct plan_object *object)
+{
+	const int options[] = { SO_SNDBUF, SO_RCVBUF };
+	const uint64_t wanted[] = { object->c, object->d };
+
+	for (size_t at = 0; at < 2; at++) {
+		int value = 0;
+		uint32_t size = sizeof(value);
+
+		if (SYS(getsockopt, fd, SOL_SOCKET, options[at], &value, &size) < 0 || !wanted[at] ||
+		    (uint64_t)value == wanted[at])
+			continue;
+		value = (int)(wanted[at] / 2);
+		SYS(setsockopt, fd, SOL_SOCKET, options[at], &value, sizeof(value));
+	}
+}
+
 static void make_pair(const struct plan_object *object, uint32_t slot)
 {
 	int ends[2];
@@ -127,6 +146,8 @@ static void make_pair(const struct plan_object *object, uint32_t slot)
 	checked(SYS(socketpair, AF_UNIX, object->a | O_CLOEXEC | O_NONBLOCK, 0, ends), "a socket pair");
 	ends[0] = scratch(ends[0], slot);
 	ends[1] = scratch(ends[1], slot + 1);
+	size_buffers(ends[0], object);
+	size_buffers(ends[1], object + 1);
 	fill_socket(ends[1], object->data);
 	fill_socket(ends[0], object[1].data);
 	shut(ends[0], object->b);

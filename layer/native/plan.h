@@ -45,7 +45,7 @@ enum plan_object_kind {
 	OBJECT_AGAIN = 13,
 };
 
-enum plan_entry_kind { ENTRY_DIRECTORY = 1, ENTRY_FILE = 2, ENTRY_LINK = 3, ENTRY_FIFO = 4 };
+enum plan_entry_kind { ENTRY_DIRECTORY = 1, ENTRY_FILE = 2, ENTRY_LINK = 3, ENTRY_FIFO = 4, ENTRY_SAME = 5 };
 
 struct plan_piece {
 	uint32_t offset;

@@ -27,9 +27,17 @@ BASELINE_FLAGS = {
 # the snapshot, in relocated pointers; a choice beyond the baseline is an illegal instruction elsewhere.
 BASELINE_ENVIRON = {
     "x86_64": {
-        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512CD,-AVX512DQ,-ERMS,-FSRM",
+        # No rseq either: Lambda's filter may refuse it, and a thread that is frozen between its creation and
+        # its registration then ends the thawed process ("Fatal glibc error: rseq registration failed").
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512CD,-AVX512DQ,-ERMS,-FSRM"
+        ":glibc.pthread.rseq=0",
         "OPENBLAS_CORETYPE": "Haswell",
-        "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+        # OpenSSL: no AVX-512, VAES, GFNI, SHA, ADX or RDSEED (leaf 7: EBX low, ECX high; OPENSSL_ia32cap(3)).
+        "OPENSSL_ia32cap": ":~0x700F02F0000",
+        "ARROW_USER_SIMD_LEVEL": "AVX2",
+        # NumPy 2.4 and later, then before; names that a version does not know are ignored.
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR"
+        " AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL",
     },
 }
 

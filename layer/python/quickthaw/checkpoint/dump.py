@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from quickthaw import names, plan
-from quickthaw.checkpoint import describe, refuse, relinquish
+from quickthaw.checkpoint import describe, lacking, refuse, relinquish
 from quickthaw.checkpoint.conversation import Conversation
 from quickthaw.checkpoint.order import INNER_WORK, CheckpointOrder
 from quickthaw.emulator.environ import lambda_environ
@@ -132,6 +132,9 @@ def freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress)
         on_progress("import", None)
         stages = talk.until_frozen(lambda stage: on_progress(stage, None))
         allowed, native_only = _settle(process, order, pipes, talk)
+        lacking.enforce_no_filter(process.pid)
+        lacking.enforce_no_database(process.pid)
+        lacking.enforce_streams(process.pid, inodes)
         left_behind = left.collect(Path(f"/proc/{process.pid}/root/tmp"), ignore={Path(INNER_WORK).name})
         wiped = plan.wiped_on_fork(process.pid)
         mapped = describe.mapped_files(process.pid)

@@ -14,9 +14,10 @@ native plan.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -218,9 +219,7 @@ def _path(path: str, how: str) -> tuple[str, str] | None:
 
 def _processes(proc: Path, others: Collection[int]) -> list[Refusal]:
     """Children, zombies too, and whatever else the function has started and left in its sandbox."""
-    children = {
-        int(child) for task in (proc / "task").iterdir() for child in (task / "children").read_text().split()
-    }
+    children = {int(child) for _, children in _of_each_thread(proc, "children") for child in children.split()}
     found = []
     for host_pid in sorted(children | {*others}):
         try:
@@ -245,17 +244,23 @@ def _processes(proc: Path, others: Collection[int]) -> list[Refusal]:
     return found
 
 
+def _of_each_thread(proc: Path, name: str) -> Iterator[tuple[str, str]]:
+    """A file of each thread, by the thread's id; threads may end while we look."""
+    for task in (proc / "task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield task.name, (task / name).read_text()
+
+
 def _threads(proc: Path) -> list[Refusal]:
     found = []
-    for task in (proc / "task").iterdir():
-        status = (task / "status").read_text()
+    for thread, status in _of_each_thread(proc, "status"):
         tracer = re.search(r"^TracerPid:\s*(\d+)", status, re.M)
-        name = (task / "comm").read_text().strip()
+        name = status.partition("\n")[0].removeprefix("Name:").strip()
         if tracer and tracer.group(1) != "0":
             found.append(
                 Refusal(
                     kind="tracing",
-                    what=f"thread {task.name} ({name}) is traced by process {tracer.group(1)}",
+                    what=f"thread {thread} ({name}) is traced by process {tracer.group(1)}",
                     remedy="Detach it.",
                 )
             )

@@ -17,14 +17,14 @@ import os
 import secrets
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import quickthaw
 from quickthaw import names
-from quickthaw.checkpoint import describe, native, pack, refuse
+from quickthaw.checkpoint import describe, lacking, native, pack, refuse
 from quickthaw.checkpoint.dump import CACHE, Frozen, Progress, freeze_and_dump, take_over
 from quickthaw.checkpoint.order import CheckpointOrder
 from quickthaw.checkpoint.replace import replacing
@@ -97,6 +97,7 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         on_progress("cold start, to know what a thaw saves", None)
         cold = _cold_init(order)
         take_over(images)
+        lacks = lacking.of_criu(images, frozen.left)
         on_progress("plan and learn for the native engine", None)
         identity = secrets.token_hex(8)
         planned = native.lay_out(
@@ -117,6 +118,7 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
             refuse.enforce(
                 frozen.native_only, allow=order.allow, why=f" for the criu engine alone ({planned.reason})"
             )
+            lacking.enforce(lacks, why=str(planned.reason))
         begin = time.monotonic()
         packed = pack.pack(
             images,
@@ -131,7 +133,7 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
                 fresh, order.wanted, on_progress=lambda done: on_progress("look for secrets", done)
             )
         on_progress("checksums", None)
-        body = _body(order, identity, cold, frozen, packed, planned, fresh)
+        body = _body(order, identity, cold, frozen, lacks, packed, planned, fresh)
         if order.wanted is not None and leaks is not None:
             body["secrets"] = verdict.as_json(order.wanted, leaks)
         (fresh / names.MANIFEST).write_bytes(manifest.seal(body))
@@ -170,6 +172,7 @@ def _body(
     identity: str,
     cold_init_s: float,
     frozen: Frozen,
+    lacks: Sequence[str],
     packed: Mapping[str, pack.PackedPages],
     planned: native.NativeLayout,
     fresh: Path,
@@ -196,6 +199,7 @@ def _body(
             "threads": frozen.threads,
             "pipes": frozen.pipes,
             "allowed": [f"{one.kind}: {one.what}" for one in frozen.allowed],
+            "criu_lacks": lacks,
         },
         "mapped": frozen.mapped,
         "sources": frozen.sources,

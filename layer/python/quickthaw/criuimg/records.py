@@ -453,6 +453,8 @@ class SocketOptions:
     so_rcv_tmo_sec: int = uint(5)
     so_rcv_tmo_usec: int = uint(6)
     reuseaddr: bool = flag(7)
+    so_priority: int = uint(8, default=0)
+    so_rcvlowat: int = uint(9, default=0)
     so_passcred: bool = flag(11)
     so_filter: tuple[int, ...] = fixed64s(16)
     so_reuseport: bool = flag(17)

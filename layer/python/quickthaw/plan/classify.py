@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import enum
 import mmap
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +155,7 @@ def areas(
     """
     special = r.AREA_VSYSCALL | r.AREA_VVAR | r.AREA_VDSO
     forbidden = sorted(unsafe)
+    stored = sorted(store)
     found = []
     for vma in sorted(process.mm.vmas, key=lambda vma: vma.start):
         if vma.status & special:
@@ -169,8 +171,13 @@ def areas(
         if maps_object(process, vma) and vma.status & r.FILE_SHARED:
             found.append(Area(vma=vma, runs=(Run(_pages(vma).start, _pages(vma).stop, Source.FILE),)))
             continue
+        pages = _pages(vma)
+        here = bisect_left(stored, pages.start)
+        if vma.status & r.ANON_PRIVATE and (here == len(stored) or stored[here] >= pages.stop):
+            # Nothing of it was dumped.  Runtimes reserve gigabytes: page by page that takes seconds.
+            found.append(Area(vma=vma, runs=(Run(pages.start, pages.stop, Source.ZERO),)))
+            continue
         sources = _sources(vma, store, layout=layout, hot=hot, process=process, file_size=file_size)
-        pages = range(vma.start // PAGE_SIZE, vma.end // PAGE_SIZE)
         fixed = any(start < vma.end and end > vma.start for start, end in forbidden)
         if fixed:
             _forbid_lazy(sources, pages, forbidden)

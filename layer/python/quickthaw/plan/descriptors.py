@@ -226,6 +226,8 @@ class _Maker:
             contents = Object(kind=layout.OBJECT_TMPFILE, data=data, a=len(ghost.data), b=ghost.mode)
             flags &= _STATUS_FLAGS | os.O_ACCMODE  # it may have been made with O_TMPFILE
             return self._opened("ghost", remap.remap_id, contents, flags, reg.pos)
+        if reg.name.startswith(f"/proc/{self.process.pid}/"):
+            raise Impossible(f"{reg.name}: after a thaw the process has another number")
         if reg.name.startswith("/dev/") and reg.name not in _DEVICES:
             raise Impossible(f"the device {reg.name}")
         return Object(kind=layout.OBJECT_FILE, flags=flags, path=reg.name, a=reg.pos, b=reg.mode or 0)
@@ -308,8 +310,18 @@ class _Maker:
                 raise Impossible("a Unix socket with descriptors under way")
             if end.opts.so_filter:
                 raise Impossible("a Unix socket with a packet filter")
+            for option in _lost_options(end.opts):
+                raise Impossible(f"a Unix socket with the option {option}")
             data = b"".join(struct.pack("<I", len(packet.data)) + packet.data for packet in packets)
-            item = Object(kind=kind, flags=end.flags & os.O_NONBLOCK, data=data, a=end.type, b=end.shutdown)
+            item = Object(
+                kind=kind,
+                flags=end.flags & os.O_NONBLOCK,
+                data=data,
+                a=end.type,
+                b=end.shutdown,
+                c=end.opts.so_sndbuf,
+                d=end.opts.so_rcvbuf,
+            )
             self._append(end.id, item)
 
     def _watch(self, fd: int, epoll: r.EventPoll) -> None:
@@ -320,6 +332,18 @@ class _Maker:
 
 
 _DEVICES: Final = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
+
+
+def _lost_options(options: r.SocketOptions) -> list[str]:
+    """Options that the restorer does not set and that are not as in a fresh socket."""
+    changed = {
+        "SO_SNDTIMEO": options.so_snd_tmo_sec or options.so_snd_tmo_usec,
+        "SO_RCVTIMEO": options.so_rcv_tmo_sec or options.so_rcv_tmo_usec,
+        "SO_PRIORITY": options.so_priority,
+        "SO_RCVLOWAT": options.so_rcvlowat > 1,
+        "SO_PASSCRED": options.so_passcred,
+    }
+    return [name for name, value in changed.items() if value]
 
 
 def _timerfd(timer: r.TimerFd) -> Object:
@@ -341,6 +365,8 @@ def _inet(sock: r.InetSocket) -> Object:
         raise Impossible(f"a {kind} socket connected to port {sock.dst_port}")
     if sock.src_port and (sock.type != socket.SOCK_DGRAM or sock.src_port < _PRIVILEGED):
         raise Impossible(f"a {kind} socket bound to port {sock.src_port}")
+    for option in _lost_options(sock.opts) if sock.opts is not None else ():
+        raise Impossible(f"a {kind} socket with the option {option}")
     options = b"".join(layout.OPTION.pack(level=a, name=b, value=c) for a, b, c in _options(sock))
     return Object(
         kind=layout.OBJECT_SOCKET,

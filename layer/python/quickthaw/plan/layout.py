@@ -46,7 +46,7 @@ OBJECT_FILE: Final = 2  # open(path, flags), position a, mode b (0: not known)
 OBJECT_PIPE: Final = 3  # pipe2(flags), capacity a, then its unread data; the next record is its write end
 OBJECT_EVENTFD: Final = 4  # counter a
 OBJECT_EPOLL: Final = 5
-OBJECT_SOCKETPAIR: Final = 6  # socketpair(AF_UNIX, type a); the next record is its peer
+OBJECT_SOCKETPAIR: Final = 6  # socketpair(AF_UNIX, type a), shut b, SO_SNDBUF c, SO_RCVBUF d; then its peer
 OBJECT_TIMERFD: Final = 7  # clock a, value b ns, interval c ns, expirations not yet read d
 OBJECT_SIGNALFD: Final = 8  # mask a
 OBJECT_MEMFD: Final = 9  # contents of a memfd: name = path, size a, seals b
@@ -61,6 +61,7 @@ ENTRY_DIRECTORY: Final = 1
 ENTRY_FILE: Final = 2
 ENTRY_LINK: Final = 3  # data: the target, with its NUL
 ENTRY_FIFO: Final = 4
+ENTRY_SAME: Final = 5  # another name of the file at the path that is its data, with its NUL
 
 PIECE: Final = (("offset", "I"), ("size", "I"))  # struct plan_piece: bytes in the data region
 

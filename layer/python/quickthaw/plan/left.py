@@ -47,6 +47,7 @@ def collect(
         OSError: something cannot be read.
     """
     found: list[Entry] = []
+    known: dict[int, str] = {}  # files with several names: the first one by inode
     total = 0
     for directory, directories, files in os.walk(root):
         place = Path(directory)
@@ -55,7 +56,7 @@ def collect(
             files = [name for name in files if name not in ignore]
         directories.sort()
         for name in sorted([*directories, *files]):
-            entry = _entry(place / name, f"{inner}/{(place / name).relative_to(root)}")
+            entry = _entry(place / name, f"{inner}/{(place / name).relative_to(root)}", known)
             if entry is None:
                 continue
             total += len(entry.data)
@@ -89,7 +90,7 @@ def resolver(
     return lambda path: places.get(path) or resolve(path)
 
 
-def _entry(path: Path, inner: str) -> Entry | None:
+def _entry(path: Path, inner: str, known: dict[int, str]) -> Entry | None:
     status = path.lstat()
     mode, mtime_ns = stat.S_IMODE(status.st_mode), status.st_mtime_ns
     if stat.S_ISLNK(status.st_mode):
@@ -100,5 +101,9 @@ def _entry(path: Path, inner: str) -> Entry | None:
     if stat.S_ISFIFO(status.st_mode):
         return Entry(kind=layout.ENTRY_FIFO, path=inner, mode=mode, mtime_ns=mtime_ns)
     if stat.S_ISREG(status.st_mode):
+        first = known.setdefault(status.st_ino, inner) if status.st_nlink > 1 else inner
+        if first != inner:
+            data = os.fsencode(first) + b"\0"
+            return Entry(kind=layout.ENTRY_SAME, path=inner, mode=mode, mtime_ns=mtime_ns, data=data)
         return Entry(kind=layout.ENTRY_FILE, path=inner, mode=mode, mtime_ns=mtime_ns, data=path.read_bytes())
     return None

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quickthaw import names
-from quickthaw.runtime import wake
+from quickthaw.runtime import settings, wake
 from quickthaw.runtime.renewal import connections, loops
 
 _NEEDED_AFTER = (
@@ -46,6 +46,7 @@ _QUESTION = b"?"  # a wake context is a JSON object
 
 def main() -> None:
     """The freeze: obeys the order on THAW_FD, is dumped, wakes, serves."""
+    at_start = settings.now()
     order = json.loads(_line(names.THAW_FD))
     # As given, not as os.environ: the interpreter itself may have set LC_CTYPE (PEP 538).
     started: dict[str, str] = order["environ"]
@@ -71,6 +72,7 @@ def main() -> None:
         traceback.print_exc()
         _tell({"stage": "failed", "error": f"{type(error).__name__}: {error}"})
         sys.exit(1)
+    changed = settings.since(at_start)
     _settle()
     _tell(
         {
@@ -81,9 +83,14 @@ def main() -> None:
             "modules": _module_files(),
         }
     )
-    while (context := _document(names.THAW_FD)).startswith(_QUESTION):  # <- the snapshot is taken here
-        _tell(_answer(json.loads(context[1:]), order["handler"]))
-    wake.up(json.loads(context.decode("utf-8", "surrogateescape")), state, order["handler"])
+    while (document := _document(names.THAW_FD)).startswith(_QUESTION):  # <- the snapshot is taken here
+        _tell(_answer(json.loads(document[1:]), order["handler"]))
+    context = json.loads(document.decode("utf-8", "surrogateescape"))
+    try:
+        settings.apply(changed)
+    except Exception as error:
+        wake._fail(context, "settings", error)
+    wake.up(context, state, order["handler"])
 
 
 def _module_files() -> list[str]:

@@ -67,6 +67,9 @@ def main(command: list[str], started_s: float) -> NoReturn:
         handler = environ.get(names.ENV_HANDLER, found.handler)
         if handler != found.handler:
             raise Declined(f"the snapshot is of handler {found.handler}, the function's is {handler}")
+        lacks = found.body["process"].get("criu_lacks")
+        if lacks:
+            raise Declined(_joined(declined, f"CRIU does not give back {lacks[0]}"))
         if remote is not None:
             opened = Opened(remote.unpack(found))
         checks.snapshot_fits(found, opened)
