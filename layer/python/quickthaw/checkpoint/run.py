@@ -97,7 +97,8 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         on_progress("cold start, to know what a thaw saves", None)
         cold = _cold_init(order)
         take_over(images)
-        lacks = lacking.of_criu(images, frozen.left)
+        # Who allows that files of /tmp are given up has CRIU thaw where they lie in /tmp.
+        lacks = lacking.of_criu(images, () if "tmp" in order.allow else frozen.left)
         on_progress("plan and learn for the native engine", None)
         identity = secrets.token_hex(8)
         planned = native.lay_out(
