@@ -67,3 +67,27 @@ def test_what_remembers_the_pid_does_not_see_a_fork(engine: str, function: Funct
     function.freeze(layout="lz4")
     assert function.thaw(engine) == [True, True, ["finalized"], "none"]
     assert function.cold() == [True, True, ["finalized"], "none"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_loop_that_begins_to_run_at_the_freeze_keeps_running(engine: str, function: Function) -> None:
+    function.write(
+        """
+        import asyncio, sys, threading, time
+        MAIN = threading.main_thread().ident
+        async def tick():
+            while True:
+                await asyncio.sleep(0.01)
+        LOOP = asyncio.new_event_loop()
+        def run():
+            while sys._current_frames()[MAIN].f_code.co_name != "_document":  # of the freeze, at its point
+                time.sleep(0.001)
+            LOOP.run_until_complete(tick())
+        threading.Thread(target=run, daemon=True).start()
+        def handler(event, context):
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), LOOP).result(5)
+            return LOOP.is_running()
+        """
+    )
+    function.freeze(layout="lz4")
+    assert function.thaw(engine) is True

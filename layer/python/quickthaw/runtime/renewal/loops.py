@@ -28,10 +28,14 @@ def settle() -> None:
     asyncio: Any = sys.modules.get("asyncio")
     if asyncio is None or sys.version_info >= (3, 12):
         return
-    if not any(loop.is_running() for loop in heap.instances(asyncio.BaseEventLoop)):
+    # A loop may begin to run between here and the freeze, in any other thread.
+    running = any(loop.is_running() for loop in heap.instances(asyncio.BaseEventLoop))
+    if not running and len(sys._current_frames()) == 1:
         return
     slots = imported.slots(("getpid",), of=str(getattr(sys.modules.get("_asyncio"), "__file__", None)))
     if not slots:
+        if not running:
+            return  # it is not certain that there will be a loop to lose
         raise CannotFreeze(
             "an asyncio event loop runs in a thread, and this Python 3.11 would lose it",
             hint="Start the thread in an after-restore hook, or take Python 3.12.",
