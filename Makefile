@@ -61,11 +61,15 @@ sam: setup build/sam/venv/.done ## Build the SAM template for each runtime, free
 demo: setup ## Checkpoint the demo function, cold-start and thaw it in every mode, show what was won
 	@$(BIN)/quickthaw demo --out build/demo
 
-bench: setup ## The demo's benchmark with more runs; its figures and pictures go to handler/demo/bench
-	@$(BIN)/quickthaw demo --out build/bench -n 15 --publish handler/demo/bench
+bench: setup ## The demo's benchmark with more runs, with a warm cache and a slow disk; its figures go into the README
+	@$(BIN)/quickthaw demo --out build/bench/warm -n 15 --publish handler/demo/bench/warm
+	@$(BIN)/quickthaw demo --out build/bench/slow -n 7 --disk 60MB/s --publish handler/demo/bench/slow \
+	  $(addprefix --arm ,cold criu-grow native-lz4 native-lazy native-hot)
+	@$(BIN)/python -m quickthaw.bench.figures
 
 growth: setup ## Thaw snapshots of 20 to 800 MB in every native layout, and draw how time and memory grow
 	@$(BIN)/quickthaw growth --out build/growth --publish handler/demo/bench
+	@$(BIN)/python -m quickthaw.bench.figures
 
 soak: setup $(RUNTIMES:%=build/victims/%/.done) ## Thaw the demo 1,000 times natively, 100 times in each mode of CRIU, 8 at once 200 times, every victim in every layout; none may fail
 	@$(BIN)/quickthaw demo --out build/soak/native -n 334 --soak $(addprefix --arm native-,lz4 lazy hot)

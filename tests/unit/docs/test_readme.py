@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 from quickthaw import errors, names
+from quickthaw.bench import figures
 from quickthaw.checkpoint.kinds import KINDS
 from quickthaw.cli.app import app
 from typer.testing import CliRunner
@@ -113,3 +114,10 @@ def test_every_kind_that_is_refused_is_in_the_readme_with_what_allow_means() -> 
     for kind in KINDS.values():
         assert kind.name in rows, f"the README does not tell of {kind.name}"
         assert ("cannot be allowed" in rows[kind.name]) == (kind.instead is None), kind.name
+
+
+def test_the_figures_are_those_of_the_bench_files() -> None:
+    shown = README.partition(figures.BEGIN)[2].partition(figures.END)[0].strip()
+    assert shown == figures.text(ROOT)
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", shown):
+        assert (ROOT / picture).is_file(), picture

@@ -1,42 +1,56 @@
 """The README's figures, written from the bench files that lie in the repository.
 
-`make bench` measures, copies bench.json and its pictures beside the demo, and
-replaces the part of the README between the two marks.  Nobody types a figure
-by hand; a test says that the README holds what this module makes of the files.
+`make bench` and `make growth` measure, copy their records and pictures beside
+the demo, and call this module, which replaces the part of the README between
+the two marks.  Nobody types a figure by hand; a test says that the README
+holds what this module makes of the files.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
-from quickthaw.bench import record, table
+from quickthaw.bench import demo, growth, record, table
 from quickthaw.bench.gains import gains, times_faster
 from quickthaw.bench.record import Bench
 from quickthaw.errors import UsageError
 
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 WARM, SLOW = "warm", "slow"  # directories below handler/demo/bench; the Makefile says how each is measured
-_PICTURE = "first-response.png"
+PLACE = "handler/demo/bench"
+_PICTURE, _GROWTH_PICTURE = "first-response.png", "growth.png"
 
 
-def text(place: Path, link: str) -> str:
+def main() -> None:
+    """Write the README's figures anew; says on standard output from what."""
+    put_into(demo.root() / "README.md", text(demo.root()))
+    sys.stdout.write(f"README.md: figures of {PLACE}\n")
+
+
+def text(root: Path) -> str:
     """The figures as Markdown.
 
     Args:
-        place: directory with the published benches, one directory for each disk setting.
-        link: the same, as the README links to it.
+        root: of the repository; the published records lie below its PLACE.
 
     Raises:
         UsageError: there is no bench of the warm page cache.
     """
+    place = root / PLACE
     warm = record.load(place / WARM / record.FILE)
-    parts = [_heading(warm), _arms(warm), f"![each run of each arm]({link}/{WARM}/{_PICTURE})", _gains(warm)]
+    parts = [_heading(warm), _arms(warm), f"![each run of each arm]({PLACE}/{WARM}/{_PICTURE})", _gains(warm)]
     if (place / SLOW / record.FILE).exists():
         slow = record.load(place / SLOW / record.FILE)
         parts += [
             f"The same, page cache cold, files read at {slow.workload['disk']}, {_runs(slow)}:",
             _arms(slow),
         ]
+    if (place / growth.FILE).exists():
+        parts += [_growth(json.loads((place / growth.FILE).read_text()))]
+        parts += [f"![time and memory by size]({PLACE}/{_GROWTH_PICTURE})"]
     return "\n\n".join(parts)
 
 
@@ -101,3 +115,24 @@ def _gains(bench: Bench) -> str:
         for gain in gains(bench)
     ]
     return "\n".join(lines)
+
+
+def _growth(found: dict[str, Any]) -> str:
+    lines = [
+        f"A function that holds more and more memory, page cache {found['disk']}, medians of {found['runs']} "
+        f"interleaved runs, {str(found['machine']['date'])[:10]}: first response, and peak memory.",
+        "",
+        f"| pages | {' | '.join(f'`{arm}`' for arm in growth.ARMS)} |",
+        f"|--:|{'--:|' * len(growth.ARMS)}",
+    ]
+    for point in found["points"]:
+        cells = []
+        for arm in growth.ARMS:
+            median = point["arms"][arm]["median"]
+            cells.append(f"{table.milliseconds(median['first_response_s'])}, {median['max_rss_mb']:.0f} MB")
+        lines.append(f"| {point['pages_mb']:.0f} MB | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
