@@ -101,5 +101,5 @@ def test_a_clock_that_cannot_be_corrected_is_declined_and_one_that_need_not_be_i
     clock.renew(remembered)
     assert remembered.added_s == 0
     remembered.frozen_s = {number: then + 3600 for number, then in remembered.frozen_s.items()}
-    with pytest.raises(Declined, match="the monotonic clock is 360[01] s behind the snapshot's: this is a test"):
+    with pytest.raises(Declined, match="the monotonic clock is 360[01] s behind .*: this is a test"):
         clock.renew(remembered)
