@@ -158,10 +158,8 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
 
 
 def _cold_init(order: CheckpointOrder) -> float:
-    """Seconds from start to the first next() of an ordinary cold start."""
-    # The answer does not matter here, only that the function gets as far as asking for an event.
-    event = order.events[0][1] if order.events else "{}"
-    run = emulator.run_environment(order.function(), [event.encode()])
+    """Seconds from start to the first next() of an ordinary cold start; no event is sent."""
+    run = emulator.initialise(order.function())
     if run.init_s is None:
         said = "\n".join(run.log)[-2000:]
         raise FunctionFailed(f"{order.handler} can be frozen, but does not start on the runtime:\n{said}")

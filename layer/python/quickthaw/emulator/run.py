@@ -129,6 +129,21 @@ def run_environment(
         raise UsageError("there is no event to send", hint="give at least one with --event")
     for event in events:
         _check_event(event)
+    return _run(spec, events, on_line)
+
+
+def initialise(spec: FunctionSpec) -> EnvironmentRun:
+    """Start one environment up to its first GET next, send it nothing, end it.
+
+    Raises:
+        Unavailable: The sandbox cannot be had here.
+    """
+    return _run(spec, (), None)
+
+
+def _run(
+    spec: FunctionSpec, events: Sequence[bytes], on_line: Callable[[str], None] | None
+) -> EnvironmentRun:
     with RuntimeApi() as api:
         environment = _Environment(spec, api, on_line or (lambda _: None))
         try:
