@@ -92,7 +92,7 @@ static uint32_t next(void)
 static void decode_ahead(uint8_t *room)
 {
 	uint32_t numbers[AHEAD_BLOCKS], count = 0;
-	uint8_t *free_at = room;
+	uint8_t *free_at = room, *start = room;
 
 	while (room && count < AHEAD_BLOCKS && free_at + BLOCK_MAX <= room + AHEAD_ROOM &&
 	       !__atomic_load_n(&mapped, __ATOMIC_ACQUIRE)) {
@@ -110,6 +110,8 @@ static void decode_ahead(uint8_t *room)
 		deliver(numbers[at], room);
 		room += ROWS(plan_block, TABLE_BLOCKS)[numbers[at]].size;
 	}
+	if (start)
+		SYS(munmap, start, AHEAD_ROOM); /* resident twice no longer than it must be */
 }
 
 /*
@@ -227,7 +229,6 @@ void fill_end(void)
 		for (uint32_t tid; (tid = __atomic_load_n(&decoders[at].tid, __ATOMIC_ACQUIRE));)
 			futex_wait(&decoders[at].tid, tid);
 	SYS(munmap, thaw.area + AREA_WORKERS, decoder_count * CELL_SIZE);
-	SYS(munmap, thaw.area + AREA_AHEAD, MAX_WORKERS * AHEAD_ROOM);
 	if (thaw.fetched.pipe_fd) {
 		check_header();
 		fetched_close();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -313,3 +314,18 @@ def test_harmless_descriptors_are_frozen(task: Writer, freeze: Freezer, tmp_path
     body = "r, w = os.pipe(); e = os.eventfd(1); n = open('/dev/null'); own = open(__file__)"
     out = freeze(task(body), tmp_path / "snapshot", events=[])
     assert manifest.read(str(out)).processes == 1
+
+
+def test_neither_a_checkpoint_nor_a_refusal_leaves_descriptors_open(freeze: Freezer, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    for task, body in ((good, ""), (bad, "import socket; S = socket.create_server(('127.0.0.1', 0))")):
+        task.mkdir()
+        (task / "app.py").write_text(f"{body}\ndef handler(event, context): return 1\n")
+
+    def both() -> int:
+        freeze(good, tmp_path / "snapshot", events=[])
+        with pytest.raises(CannotFreeze):
+            freeze(bad, tmp_path / "none", events=[])
+        return len(os.listdir("/proc/self/fd"))
+
+    assert both() == both()

@@ -130,6 +130,16 @@ def test_a_python_of_a_layer_is_found_in_path(task: Path, python: Path, serve: S
     assert "python3 -m awslambdaric app.handler" in served.answer["commands"]
 
 
+def test_a_python_in_path_is_found_by_the_bootstrap_too(task: Path, python: Path, serve: Serve) -> None:
+    """A snapshot in S3 is the bootstrap's business: what it declines it starts itself."""
+    home = str(Path(interpreter(task, python)).parent)
+    nowhere = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9", names.ENV_SNAPSHOT: "s3://bucket/prefix"}
+    served = serve(None, PATH=f"{home}:/opt/bin", **nowhere)
+    assert "python3 -m awslambdaric app.handler" in served.answer["commands"]
+    (line,) = served.lines
+    assert line["engine"] == "cold" and "s3://bucket/prefix" in line["reason"]
+
+
 def test_with_the_engine_off_it_is_a_plain_start(task: Path, python: Path, small: Path, serve: Serve) -> None:
     served = serve(small, QUICKTHAW_ENGINE="off", **{names.ENV_PYTHON: interpreter(task, python)})
     assert served.answer["hooks"] == []

@@ -56,7 +56,7 @@ opened = Opened({snapshot!r})
 found = manifest.read({snapshot!r}, directory=opened.fd)
 opened.check(found)
 attempt = restore.Restoration(
-    found, opened, mode={mode!r}, environ={{"QUICKTHAW_CRIU": "/bin/false"}},
+    found, opened, seen={{}}, mode={mode!r}, environ={{"QUICKTHAW_CRIU": "/bin/false"}},
     declined=None, started_s=time.monotonic(),
 )
 try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from quickthaw.bench import demo, growth, record, table
@@ -42,6 +43,7 @@ def text(root: Path) -> str:
     place = root / PLACE
     warm = record.load(place / WARM / record.FILE)
     parts = [_heading(warm), _arms(warm), f"![each run of each arm]({PLACE}/{WARM}/{_PICTURE})", _gains(warm)]
+    parts += ["Where the native engine's time goes, medians:", _phases(warm)]
     if (place / SLOW / record.FILE).exists():
         slow = record.load(place / SLOW / record.FILE)
         parts += [
@@ -105,6 +107,28 @@ def _arms(bench: Bench) -> str:
         if reads:
             cells.append(table.DASH if read is None else f"{read / 1e6:.1f} MB")
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+_PHASES = (
+    ("check_s", "checks"),
+    ("map_s", "mapping"),
+    ("decompress_s", "filling"),
+    ("wake_s", "wake"),
+)
+
+
+def _phases(bench: Bench) -> str:
+    """The parts of the first response; what the log line does not time is the rest of init."""
+    heads = ["", *(words for _, words in _PHASES), "exec, descriptors, runtime client", "request over HTTP"]
+    lines = [f"| {' | '.join(heads)} |", f"|---{'|--:' * (len(heads) - 1)}|"]
+    for arm in bench.arms:
+        if not arm.name.startswith("native") or not arm.runs:
+            continue
+        parts = [median(run.details[key] for run in arm.runs if run.ok) for key, _ in _PHASES]
+        init, first = arm.median("init_s") or 0.0, arm.median("first_response_s") or 0.0
+        cells = [table.milliseconds(part) for part in (*parts, init - sum(parts), first - init)]
+        lines.append(f"| `{arm.name}` | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

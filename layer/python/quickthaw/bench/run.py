@@ -34,7 +34,10 @@ from quickthaw.errors import FunctionFailed, UsageError
 from quickthaw.names import ENV_WATCHDOG, INIT_LIMIT_S
 from quickthaw.snapshot import manifest
 
-_TIMINGS = ("decompress_s", "wait_s", "restore_s", "wake_s", "total_s", "lost_s")
+_TIMINGS = (
+    *("check_s", "map_s", "finish_s"),  # of the native engine
+    *("decompress_s", "wait_s", "restore_s", "wake_s", "total_s", "lost_s"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import os
 import selectors
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from quickthaw.errors import FunctionFailed
 
@@ -31,6 +31,12 @@ class Conversation:
         self._selector = selectors.DefaultSelector()
         for fd in (stages, *outputs):
             self._selector.register(fd, selectors.EVENT_READ)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
 
     def output(self) -> str:
         """What the function printed so far, the last 64 KiB."""

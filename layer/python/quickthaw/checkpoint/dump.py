@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from quickthaw import names, plan
 from quickthaw.checkpoint import describe, lacking, refuse, relinquish
@@ -71,14 +71,27 @@ class Frozen:
 
 
 class _Pipes:
-    """The frozen process's standard streams and its three descriptors, as pipes of its own user."""
+    """The frozen process's standard streams and its three descriptors, as pipes of its own user.
+
+    A context manager that closes what is ours of them.
+    """
 
     def __init__(self) -> None:
+        self._ours_is_all = True
         self.output_r, self.output_w = os.pipe()
         self.errors_r, self.errors_w = os.pipe()
         self.order_r, self.order_w = os.pipe()
         self.stage_r, self.stage_w = os.pipe()
         self.telemetry_r, self.telemetry_w = os.pipe()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._ours_is_all:
+            self.close_inner()
+        for fd in (self.output_r, self.errors_r, self.order_w, self.stage_r, self.telemetry_r):
+            os.close(fd)
 
     def inner(self) -> dict[int, int]:
         """Inner number of each passed descriptor."""
@@ -92,6 +105,7 @@ class _Pipes:
 
     def close_inner(self) -> None:
         """Our copies of the function's ends, so that its end is seen as end of file."""
+        self._ours_is_all = False
         for fd in set(self.inner().values()):
             os.close(fd)
 
@@ -113,16 +127,20 @@ def freeze_and_dump(order: CheckpointOrder, images: Path, on_progress: Progress)
         CannotFreeze: it holds what no snapshot gives back; nothing was dumped.
         ToolFailed: CRIU failed; its log is in the text.
     """
+    with _Pipes() as pipes:
+        return _freeze_and_dump(order, images, pipes, on_progress)
+
+
+def _freeze_and_dump(order: CheckpointOrder, images: Path, pipes: _Pipes, on_progress: Progress) -> Frozen:
     spec = order.sandbox(images)
     environ = _environ(order, spec)
-    pipes = _Pipes()
     inodes = pipes.inodes()
     argv = [inner_python(order.python), "-m", "quickthaw.runtime.freeze"]
     passed = pipes.inner()
     process = start(spec, argv, environ, stdout=passed.pop(1), stderr=passed.pop(2), pass_fds=passed)
-    with process:
+    talk = Conversation(pipes.stage_r, (pipes.output_r, pipes.errors_r), timeout_s=order.import_timeout_s)
+    with process, talk:
         pipes.close_inner()
-        talk = Conversation(pipes.stage_r, (pipes.output_r, pipes.errors_r), timeout_s=order.import_timeout_s)
         document = {
             "handler": order.handler,
             "events": [text for _, text in order.events],

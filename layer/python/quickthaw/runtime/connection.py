@@ -92,17 +92,21 @@ def _resolve(host: str, port: int, deadline_s: float) -> list[Any]:
     done.acquire()
 
     def ask() -> None:
-        for attempt in range(_NAME_TRIES):
-            try:
-                # Bytes: a str would be encoded by the codec idna, which imports re and collections.
-                found[:] = _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM)
-                break
-            except OSError as error:
-                found[:] = [error]
-                if error.errno != _socket.EAI_AGAIN or attempt + 1 == _NAME_TRIES:
+        try:
+            for attempt in range(_NAME_TRIES):
+                try:
+                    # Bytes: a str would be encoded by the codec idna, which imports re and collections.
+                    found[:] = _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM)
                     break
-                time.sleep(_NAME_PAUSE_S)
-        done.release()
+                except OSError as error:
+                    found[:] = [error]
+                    if error.errno != _socket.EAI_AGAIN or attempt + 1 == _NAME_TRIES:
+                        break
+                    time.sleep(_NAME_PAUSE_S)
+        except ValueError as error:  # a name that is no UTF-8
+            found[:] = [OSError(f"{host!r} is no name of a host: {error}")]
+        finally:
+            done.release()
 
     _thread.start_new_thread(ask, ())
     if not done.acquire(timeout=max(0.0, deadline_s - time.monotonic())):

@@ -47,7 +47,7 @@ def restore(*, criu: str, images: str, work: str, inherit: dict[int, int], strea
         f"--work-dir={work}",
         "--log-file=restore.log",
         "--file-locks",  # as at the dump
-        # Reading every build-id takes 3 ms; `checks.files_fit` knows more, before CRIU opens and after.
+        # Reading every build-id takes 3 ms; `checks` knows more, before CRIU opens and after.
         "--file-validation=filesize",
         "--restore-detached",  # CRIU ends when the process runs
         "--restore-sibling",  # the process becomes our child: we see how it ends

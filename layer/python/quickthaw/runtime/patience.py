@@ -18,6 +18,7 @@ whose hooks need longer says so with QUICKTHAW_WATCHDOG.
 
 from __future__ import annotations
 
+import ctypes
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,7 @@ from quickthaw.errors import Declined
 from quickthaw.runtime import watchdog
 
 GRACE_S = 0.5  # for the handler to run before the thread ends the process
+_SIGACTION = 256  # bytes; glibc's struct sigaction has 152
 _LEAST_S = 0.05  # for the wake's own steps, however long the restore took
 
 
@@ -59,6 +61,9 @@ class Patience:
             give_up(f"the wake took longer than the {round(total_s, 2):g} s that a thaw may take")
 
         self._began_s = self._now_s()
+        # As the kernel has it: of a handler that C code installed, Python knows nothing.
+        self._action = ctypes.create_string_buffer(_SIGACTION)
+        ctypes.CDLL(None).sigaction(signal.SIGALRM, None, self._action)
         self._handler = signal.signal(signal.SIGALRM, expired)
         # The function may have a timer of its own, which the restorer has just set again.
         self._timer = signal.setitimer(signal.ITIMER_REAL, self._left_s)
@@ -85,8 +90,8 @@ class Patience:
         if delay_s:
             delay_s = max(1e-6, delay_s - (self._now_s() - self._began_s))
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if self._handler is not None:  # None: not set from Python; C code keeps what it had no way to tell us
-            signal.signal(signal.SIGALRM, self._handler)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL if self._handler is None else self._handler)
+        ctypes.CDLL(None).sigaction(signal.SIGALRM, self._action, None)
         signal.setitimer(signal.ITIMER_REAL, delay_s, interval_s)
         if self._thread:
             import faulthandler

@@ -50,6 +50,7 @@ class Restoration:
         manifest: Manifest,
         opened: Opened,
         *,
+        seen: checks.Stamps,
         mode: str,
         environ: Mapping[str, str],
         declined: str | None,
@@ -61,6 +62,7 @@ class Restoration:
         Args:
             manifest: of the snapshot.
             opened: its files, checked.
+            seen: the files that the function maps, as they were compared.
             mode: one of `modes.MODES`.
             environ: what the process is to find.
             declined: why the native engine did not thaw, for the log.
@@ -72,6 +74,7 @@ class Restoration:
         """
         self.manifest = manifest
         self.opened = opened
+        self.seen = seen
         self.mode = mode
         self.environ = environ
         self.declined = declined
@@ -135,7 +138,7 @@ class Restoration:
             self._start_feed()
         _thread.start_new_thread(self._watch_criu, ())
         self._wait_for({"criu"} if self.feed.first else {"fed", "criu"})
-        checks.files_fit(self.manifest)  # CRIU has them open now
+        checks.files_stay(self.seen)  # CRIU has them open now
         restored_s = time.monotonic()
         self._release(
             {

@@ -72,17 +72,23 @@ def main(command: list[str], started_s: float) -> NoReturn:
             raise Declined(_joined(declined, f"CRIU does not give back {lacks[0]}"))
         if remote is not None:
             opened = Opened(remote.unpack(found))
-        checks.snapshot_fits(found, opened)
+        seen = checks.snapshot_fits(found, opened)
         attempt = restore.Restoration(
             found,
             opened,
+            seen=seen,
             mode=environ.get(names.ENV_MODE) or default_mode(found),
             environ=environ,
             declined=declined,
             started_s=started_s,
             remote=remote,
         )
-        if attempts.begin(found.id):
+        try:
+            before = attempts.begin(found.id)
+        except Declined:
+            workdir.sweep()  # what the last attempt left
+            raise
+        if before:
             workdir.sweep()
         pid = attempt.run()
     except (Declined, BadSnapshot, OSError) as reason:
@@ -167,11 +173,22 @@ def _start_cold(command: list[str], environ: dict[str, str], reason: str, starte
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python ignores these; the next program expects them
         _signal.signal(number, _signal.SIG_DFL)
     original = {_bytes(key): _bytes(value) for key, value in environ.items()}
-    try:
-        posix.execve(command[0], command, original)
-    except (OSError, IndexError) as error:
-        posix.write(2, f"quickthaw: cannot start {command}: {error}\n".encode())
-        posix._exit(127)
+    last: Exception = ValueError("no command")
+    for path in _places(command, environ):
+        try:
+            posix.execve(path, command, original)
+        except OSError as error:
+            last = error
+    posix.write(2, f"quickthaw: cannot start {command}: {last}\n".encode())
+    posix._exit(127)
+
+
+def _places(command: list[str], environ: Mapping[str, str]) -> list[str]:
+    """Where the program may be, as execvp(3) looks for it: an OS-only runtime's Python may have no path."""
+    if not command or "/" in command[0]:
+        return command[:1]
+    search = environ.get("PATH") or "/usr/local/bin:/usr/bin:/bin"
+    return [f"{directory or '.'}/{command[0]}" for directory in search.split(":")]
 
 
 def _end_as(code: int) -> NoReturn:
