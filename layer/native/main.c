@@ -59,7 +59,7 @@ static void map(void)
 
 /*
  * What the process does not need.  The image, its stack and the threads' cells
- * stay, under 208 KB of addresses: a thread cannot unmap the code that it is in,
+ * stay, under 192 KB of addresses: a thread cannot unmap the code that it is in,
  * and who has left it cannot be known from inside.
  */
 static void drop_own_memory(void)

@@ -1,7 +1,7 @@
 /* Our own address space, as /proc/self/maps lists it: what must go, and where this kernel's vdso is. */
 #include "thaw.h"
 
-static char text[16384];
+static char text[12288]; /* MAX_RANGES lines and those of our own area, 100 bytes each at most */
 
 static uint64_t number(const char **at)
 {

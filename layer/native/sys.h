@@ -59,7 +59,6 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
 #define MREMAP_MAYMOVE 1
 #define MREMAP_FIXED 2
 #define MADV_RANDOM 1
-#define MADV_WILLNEED 3
 #define MADV_HUGEPAGE 14
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
@@ -69,13 +68,10 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
 #define EINTR 4
 #define EIO 5
 #define E2BIG 7
-#define EBADF 9
-#define EAGAIN 11
 #define ENOMEM 12
 #define EACCES 13
 #define EEXIST 17
 #define EINVAL 22
-#define ENFILE 23
 #define EMFILE 24
 #define ENOSPC 28
 #define ENOSYS 38

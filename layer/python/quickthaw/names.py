@@ -35,7 +35,6 @@ SNAPSHOT_PATH = "/opt/snapshot"
 CRIU_PATH = "/opt/criu/criu"
 LIBLZ4_PATH = "/opt/lib/liblz4.so.1"
 RUNTIME_API = "127.0.0.1:9001"  # its value in every environment of Lambda and of AWS's emulator
-BOOT_PATH = "/opt/python/quickthaw/runtime/boot.py"
 BOOTSTRAP_PATH = "/opt/bin/bootstrap"
 S3 = "s3://"  # begins the name of a snapshot that lies in a bucket
 LAMBDA_UID = 993  # sbx_user1051 as seen on Lambda; the snapshot is frozen as this user

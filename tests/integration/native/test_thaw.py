@@ -257,7 +257,7 @@ def test_little_of_the_restorer_stays(
     left = sum(
         end - start for start, end, _, _ in memory.maps if 0x6000_0000_0000 <= start < 0x6000_8000_0000
     )
-    assert left <= 208 * 1024
+    assert left <= 192 * 1024
 
 
 @pytest.mark.parametrize("words", ["proxy", "park", "nommmap", "nopopulate,nohuge", "1"])

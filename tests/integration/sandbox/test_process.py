@@ -210,12 +210,12 @@ def test_a_command_beside_the_function_shares_its_namespaces_and_user(
     work.chmod(0o777)
     victim = begin(
         "print('ready', flush=True); import signal; signal.pause()", kind="freeze", pid_floor=300,
-        binds=(Bind(work, "/tmp/work", writable=True),),
+        binds=(Bind(work, "/tmp/place", writable=True),),
     )  # fmt: skip
     assert victim.line() == "ready"
     script = (
         "readlink /proc/self/ns/mnt /proc/self/ns/pid; readlink /proc/$1/ns/mnt /proc/$1/ns/pid;"
-        " id -u; grep CapEff /proc/self/status; echo done > /tmp/work/made; exit 5"
+        " id -u; grep CapEff /proc/self/status; echo done > /tmp/place/made; exit 5"
     )
     done = victim.process.run_inside(
         ["/bin/sh", "-c", script, "sh", str(victim.process.inner_pid)], env={"PATH": "/usr/bin:/bin"},

@@ -6,8 +6,8 @@ from typing import Any
 SAME = ("directory", "listed")
 ENGINES = ("native",)
 
-os.makedirs("/tmp/work/deep")
-os.chdir("/tmp/work")
+os.makedirs("/tmp/place/deep")
+os.chdir("/tmp/place")
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:

@@ -28,7 +28,6 @@ _UC_FLAGS: Final = 0x6
 _STACK_AT: Final = 24  # uc_stack: ss_sp, ss_flags, ss_size
 _REGS_AT: Final = 48  # struct sigcontext
 _SEGMENTS_AT: Final = 192  # cs, gs, fs, ss
-FPSTATE_POINTER_AT: Final = 232
 _MASK_AT: Final = 304  # uc_sigmask
 FPSTATE_AT: Final = 512  # must be 64-aligned for XRSTOR
 _XSAVE_SIZE: Final = 512 + 64 + 256  # legacy area, header, YMM halves (standard format)
