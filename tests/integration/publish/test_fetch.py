@@ -13,7 +13,7 @@ from quickthaw import names
 from quickthaw.emulator.run import EnvironmentRun, FunctionSpec, run_environment
 from quickthaw.errors import BadSnapshot, QuickthawError, ToolFailed, Unavailable, UsageError
 from quickthaw.publish.run import Order, publish
-from quickthaw.runtime.transfer import PART_LEAST
+from quickthaw.runtime.transfer import part_size
 from quickthaw.snapshot import manifest
 
 from tests.conftest import VICTIMS, Freezer
@@ -263,7 +263,8 @@ def test_every_engine_and_mode_answers_as_a_cold_start(
 
 def parts(packed: Path, engine: str) -> int:
     """How many requests its pages are."""
-    return -(-(packed / PAGES[engine]).stat().st_size // PART_LEAST)
+    size = (packed / PAGES[engine]).stat().st_size
+    return -(-size // part_size(size))
 
 
 def test_the_pages_are_read_in_parts_and_nothing_is_read_twice(
