@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from quickthaw.errors import ToolFailed, Unavailable, UsageError
+from quickthaw.sandbox import scratch
 from quickthaw.sandbox.cgroup import limits
 from quickthaw.sandbox.layout import layout
 from quickthaw.sandbox.process import SandboxProcess, start
@@ -147,6 +148,56 @@ def test_a_sandbox_outlives_the_thread_that_started_it(begin: Callable[..., Star
     thread.join()
     assert started[0].line() == "ready"
     assert started[0].process.wait(0.2) is None
+
+
+@pytest.mark.sandbox
+def test_nothing_is_left_of_its_tmp_whatever_is_killed(python: Path, tmp_path: Path) -> None:
+    """A block device of its own, as on Lambda, is gone from this machine with the program that made it."""
+    if scratch.kind() != "ext4":
+        pytest.skip("this machine has no loop devices: /tmp is a tmpfs")
+    write_much = (
+        "import signal; open('/tmp/much', 'wb').write(bytes(64 << 20));"
+        " print('ready', flush=True); signal.pause()"
+    )
+    starter = f"""
+import os, signal, sys
+from pathlib import Path
+from quickthaw.sandbox.layout import layout
+from quickthaw.sandbox.process import start
+from quickthaw.sandbox.spec import SandboxSpec
+spec = SandboxSpec(python=Path(sys.executable))
+read, write = os.pipe()
+environ = {{"LD_LIBRARY_PATH": layout(spec).lang_lib}}
+argv = [layout(spec).python, "-c", {write_much!r}]
+process = start(spec, argv, environ, stdout=write, stderr=write)
+print(os.read(read, 100).decode(), end="", flush=True)
+signal.pause()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", starter],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as child:
+        assert child.stdout is not None and child.stdout.readline() == "ready\n"
+        loops = _loops(tmp_path)
+        assert len(loops) == 1
+        assert list(tmp_path.iterdir()) == []
+        child.kill()
+    deadline_s = time.monotonic() + 10
+    while _loops(tmp_path) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert _loops(tmp_path) == []
+
+
+def _loops(directory: Path) -> list[Path]:
+    """The loop devices over files of a directory, deleted ones too (sysfs, block/loopN/loop/backing_file)."""
+    found = []
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):
+            if file.read_text().startswith(f"{directory}/"):
+                found.append(file)
+    return found
 
 
 @pytest.mark.parametrize("kind", KINDS)

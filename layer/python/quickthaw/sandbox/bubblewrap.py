@@ -66,10 +66,11 @@ def written_files() -> dict[str, bytes]:
     return {"/etc/passwd": _PASSWD.encode(), "/etc/group": _GROUP.encode()}
 
 
-def arguments(spec: SandboxSpec, *, info_fd: int, file_fds: dict[str, int]) -> list[str]:
+def arguments(spec: SandboxSpec, *, tmp: Path | None, info_fd: int, file_fds: dict[str, int]) -> list[str]:
     """The options for a sandbox; the caller appends "--" and the command.
 
     Args:
+        tmp: What becomes /tmp; None for a tmpfs.
         info_fd: Descriptor that receives {"child-pid": host pid of the inner pid 1}.
         file_fds: Descriptors with the contents of `written_files`.
     """
@@ -86,7 +87,10 @@ def arguments(spec: SandboxSpec, *, info_fd: int, file_fds: dict[str, int]) -> l
         options += ["--dev-bind-try", f"/dev/{name}", f"/dev/{name}"]
     for name, target in (("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         options += ["--symlink", f"/proc/self/{target}", f"/dev/{name}"]
-    options += ["--perms", "1777", "--size", str(spec.tmp_bytes), "--tmpfs", "/tmp"]
+    if tmp is None:
+        options += ["--perms", "1777", "--size", str(spec.tmp_bytes), "--tmpfs", "/tmp"]
+    else:
+        options += ["--bind", str(tmp), "/tmp"]
     for inner, fd in file_fds.items():
         options += ["--perms", "0644", "--file", str(fd), inner]
     python = interpreter(spec.python)

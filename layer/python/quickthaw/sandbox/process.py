@@ -28,7 +28,7 @@ from typing import Any
 
 from quickthaw.errors import ToolFailed, Unavailable
 from quickthaw.names import LAMBDA_GID, LAMBDA_UID
-from quickthaw.sandbox import bubblewrap, procfs
+from quickthaw.sandbox import bubblewrap, procfs, scratch
 from quickthaw.sandbox.cgroup import Limits, limits
 from quickthaw.sandbox.layout import inner_python as inner_python
 from quickthaw.sandbox.layout import layout as layout
@@ -42,6 +42,7 @@ from quickthaw.sandbox.order import (
     open_order,
     plain_order,
 )
+from quickthaw.sandbox.scratch import Scratch
 from quickthaw.sandbox.spec import SandboxSpec
 
 SETUP_TIMEOUT_S = 30.0  # from fork to the inner exec; 50 ms is usual
@@ -259,11 +260,15 @@ def start(
         if spec.kind != "none":
             files = {inner: memfd(stack, content) for inner, content in bubblewrap.written_files().items()}
             fds += [info.fileno(), *files.values()]
-            options = bubblewrap.arguments(spec, info_fd=info.fileno(), file_fds=files)
+            tmp = Scratch(stack, spec.tmp_bytes) if scratch.kind() == "ext4" else None
+            options = bubblewrap.arguments(
+                spec, tmp=tmp.mount_point if tmp else None, info_fd=info.fileno(), file_fds=files
+            )
             options += ["--setenv", "LD_LIBRARY_PATH", enter_environ(spec)["LD_LIBRARY_PATH"]]
             # Through a descriptor: the function can read the command line of pid 1.
             fds.append(memfd(stack, b"".join(os.fsencode(option) + b"\0" for option in options)))
             command = [bubblewrap.executable(), "--args", str(fds[-1]), "--", *command]
+            command = [*(tmp.prefix() if tmp else ()), *command]
         groups = limits(spec)
         if spec.kind == "freeze":
             command = [*_young_clocks(), *command]
