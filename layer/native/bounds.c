@@ -98,7 +98,7 @@ static void check_maps(void)
 	}
 }
 
-/* The mapping that covers a range; filling and protecting stay within one. */
+/* The mapping that covers a range; filling stays within one. */
 const struct plan_map *plan_covering(uint64_t start, uint64_t size)
 {
 	const struct plan_map *maps = ROWS(plan_map, TABLE_MAPS);
@@ -164,6 +164,24 @@ static void check_touches(void)
 	}
 }
 
+/* Only writing was lent, for the filling, and not to every mapping of the range; what can be run can be read. */
+static void check_protect(const struct plan_protect *protect)
+{
+	const struct plan_map *map, *end = ROWS(plan_map, TABLE_MAPS) + COUNT(TABLE_MAPS);
+
+	check_span(protect->start, protect->size);
+	if (protect->prot & PROT_WRITE || protect->prot == PROT_EXEC)
+		BAD("a protection is impossible");
+	for (map = plan_covering(protect->start, PAGE);; map++) {
+		if (map->prot != protect->prot && map->prot != (protect->prot | PROT_READ | PROT_WRITE))
+			BAD("a protection is impossible");
+		if (map->start + map->size >= protect->start + protect->size)
+			break;
+		if (map + 1 == end || map[1].start != map->start + map->size)
+			BAD("a range is not mapped");
+	}
+}
+
 static void check_files(void)
 {
 	const struct plan_file *files = ROWS(plan_file, TABLE_FILES);
@@ -176,16 +194,8 @@ static void check_files(void)
 		if (files[at].sample[0].size > SAMPLE_ROOM || files[at].sample[1].size > SAMPLE_ROOM)
 			BAD("a sample is too large");
 	}
-	for (uint32_t at = 0; at < COUNT(TABLE_PROTECTS); at++) {
-		const struct plan_map *map;
-
-		check_span(protects[at].start, protects[at].size);
-		map = plan_covering(protects[at].start, protects[at].size);
-		/* Only writing was lent for the filling; what can be run can be read. */
-		if ((protects[at].prot | PROT_READ | PROT_WRITE) != map->prot || protects[at].prot & PROT_WRITE ||
-		    protects[at].prot == PROT_EXEC)
-			BAD("a protection is impossible");
-	}
+	for (uint32_t at = 0; at < COUNT(TABLE_PROTECTS); at++)
+		check_protect(&protects[at]);
 }
 
 static void check_vdso(void)

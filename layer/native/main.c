@@ -40,7 +40,6 @@ static void check(void)
 	entries_make();
 	objects_make();
 	context_prepare();
-	files_open();
 	phase_end(PHASE_CHECK);
 }
 
@@ -51,7 +50,10 @@ static void map(void)
 	vdso_park();
 	maps_drop_all();
 	fill_begin();
-	vmas_map();
+	vmas_map(false);
+	files_open();
+	attempt_begin();
+	vmas_map(true);
 	vdso_place();
 	files_close();
 	phase_end(PHASE_MAP);
@@ -78,7 +80,6 @@ static void run(void)
 {
 	catch_crashes();
 	check();
-	attempt_begin();
 	map();
 	thaw.step = "while filling memory";
 	fill_end();

@@ -176,7 +176,7 @@ void vdso_park(void);
 void vdso_place(void);
 
 /* vmas.c */
-void vmas_map(void);
+void vmas_map(bool files);
 void vmas_protect(void);
 
 /* fill.c */

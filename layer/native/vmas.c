@@ -58,16 +58,18 @@ static long file_of(const struct plan_map *map)
 	return thaw.files[map->file];
 }
 
-void vmas_map(void)
+void vmas_map(bool files)
 {
 	const struct plan_map *maps = ROWS(plan_map, TABLE_MAPS);
 	uint64_t piece = piece_size(false, LIBRARY_SPLITS), raw_piece = piece_size(true, RAW_SPLITS);
 
 	for (uint32_t at = 0; at < COUNT(TABLE_MAPS); at++) {
 		const struct plan_map *map = &maps[at];
-		long result = SYS(mmap, map->start, map->size, map->prot, map->flags | MAP_FIXED, file_of(map),
-				  map->offset);
+		long result;
 
+		if ((map->file >= 0) != files)
+			continue;
+		result = SYS(mmap, map->start, map->size, map->prot, map->flags | MAP_FIXED, file_of(map), map->offset);
 		if (result != (long)map->start)
 			decline("cannot map %u bytes at %x: %e", map->size, map->start, result);
 		if (map->advice || thaw.plan->layout == LAYOUT_LZ4)

@@ -127,8 +127,13 @@ static void use_memory(void)
 		if (size != blocks[at].size || size > BLOCK_MAX)
 			die("a block's size", size, blocks[at].size);
 	}
-	for (uint32_t at = 0; at < COUNT(TABLE_PROTECTS); at++)
-		mapped(protects[at].start, protects[at].size, "a protection");
+	for (uint32_t at = 0; at < COUNT(TABLE_PROTECTS); at++) /* page by page: it may take in several mappings */
+		for (uint64_t done = 0; done < protects[at].size; done += 4096) {
+			uint32_t prot = mapped(protects[at].start + done, 4096, "a protection")->prot;
+
+			if (prot & ~(protects[at].prot | PROT_READ | PROT_WRITE) || protects[at].prot & ~prot)
+				die("a protection that gives or takes", protects[at].start + done, protects[at].prot);
+		}
 	for (uint32_t at = 0; at < COUNT(TABLE_TOUCHES); at++)
 		mapped(touches[at].start, touches[at].size, "a touch");
 }

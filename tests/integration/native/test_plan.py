@@ -87,6 +87,28 @@ def test_the_hot_layout_reads_nothing_ahead_but_its_packed_pages(
         assert lazy and set(lazy) == expected, which  # bit 1: MADV_RANDOM
 
 
+def test_each_read_only_vma_is_protected_by_one_call(
+    freeze_victim: Freezer, python: Path, tmp_path: Path
+) -> None:
+    """A call for each of its filled pieces would be hundreds in the hot layout."""
+    frozen = freeze_victim(python, "integrity")
+    frozen.plan(tmp_path, "hot", hot=hot_half(frozen))
+    plan = (tmp_path / names.NATIVE / "plan").read_bytes()
+    protects = [(row["start"], row["start"] + row["size"]) for row in rows(plan, layout.PROTECT)]
+    lent = [
+        row["start"]
+        for row in rows(plan, layout.MAP)
+        if any(start <= row["start"] < end for start, end in protects) and row["prot"] & mmap.PROT_WRITE
+    ]
+    assert len(lent) > len(protects) > 0
+    for vma in frozen.process.mm.vmas:
+        assert sum(vma.start <= start < vma.end for start, _ in protects) <= 1
+    assert all(
+        any(vma.start <= start and end <= vma.end for vma in frozen.process.mm.vmas)
+        for start, end in protects
+    )
+
+
 def test_auto_takes_the_page_file_only_within_the_budget(
     freeze_victim: Freezer, thaw: Thawer, python: Path, tmp_path: Path
 ) -> None:

@@ -116,6 +116,15 @@ def test_nothing_becomes_lazy_where_that_is_forbidden(sources: list[Source]) -> 
     assert all(run.source is not Source.LAZY for run in runs)
 
 
+def test_a_short_lazy_run_is_filled_only_where_that_saves_a_mapping() -> None:
+    """Filling what is read-only takes a mapping all the same, and a call more to protect it."""
+    e, lazy, f = Source.EAGER, Source.LAZY, Source.FILE
+    alone = [f, lazy, lazy, f]
+    assert classify._runs(alone, 0, gap=1, lazy_allowed=True)[1] == Run(1, 3, e)
+    assert classify._runs(alone, 0, gap=1, lazy_allowed=True, writable=False)[1] == Run(1, 3, lazy)
+    assert classify._runs([e, lazy, e], 0, gap=1, lazy_allowed=True, writable=False) == [Run(0, 3, e)]
+
+
 def test_a_short_gap_between_eager_pages_is_filled() -> None:
     e, f = Source.EAGER, Source.FILE
     assert classify._runs([e, e, f, f, e], 0, gap=2, lazy_allowed=True) == [Run(0, 5, e)]

@@ -37,7 +37,9 @@ from quickthaw.plan.descriptors import maps_object
 from quickthaw.plan.hot import HotSet
 
 GAP: Final = 1  # pages; first answer of the demo: 87 ms without, 77 with 1, 82 with 2, 85 with 4
-SHORT_LAZY: Final = 2  # a lazy run up to this many pages costs more to map than to fill
+SHORT_LAZY: Final = (
+    2  # a lazy run up to this many pages costs more to map than to fill, where it can be written
+)
 _MAP_GROWSDOWN: Final = 0x100
 _ARENA: Final = 64 << 20  # HEAP_MAX_SIZE of glibc on 64 bit: thread arenas are aligned to it
 _ARENA_HEAD: Final = 0x100  # struct heap_info and malloc_state lie within this of the arena's start
@@ -181,7 +183,9 @@ def areas(
         fixed = any(start < vma.end and end > vma.start for start, end in forbidden)
         if fixed:
             _forbid_lazy(sources, pages, forbidden)
-        found.append(Area(vma=vma, runs=tuple(_runs(sources, pages.start, gap=gap, lazy_allowed=not fixed))))
+        writable = bool(vma.prot & mmap.PROT_WRITE)
+        runs = _runs(sources, pages.start, gap=gap, lazy_allowed=not fixed, writable=writable)
+        found.append(Area(vma=vma, runs=tuple(runs)))
     return found
 
 
@@ -229,12 +233,16 @@ def _forbid_lazy(sources: list[Source], pages: range, forbidden: list[tuple[int,
                 sources[page - pages.start] = Source.EAGER
 
 
-def _runs(sources: Sequence[Source], first: int, *, gap: int, lazy_allowed: bool) -> list[Run]:
+def _runs(
+    sources: Sequence[Source], first: int, *, gap: int, lazy_allowed: bool, writable: bool = True
+) -> list[Run]:
     """Join pages into runs.
 
     A short run between two EAGER ones becomes EAGER (its contents are known,
     whatever its source), a short ZERO run between two LAZY ones LAZY; then
-    LAZY runs too short to be worth a mapping become EAGER.
+    LAZY runs too short to be worth a mapping become EAGER.  Not in read-only
+    memory (each library has a page or two of relocations there), which needs
+    that mapping anyway, and a call more to protect what was filled.
     """
     runs: list[Run] = []
     for page, source in enumerate(sources, first):
@@ -245,7 +253,7 @@ def _runs(sources: Sequence[Source], first: int, *, gap: int, lazy_allowed: bool
     runs = _swallow(runs, Source.LAZY, {Source.ZERO}, gap) if lazy_allowed else runs
     runs = [
         Run(run.first, run.last, Source.EAGER)
-        if run.source is Source.LAZY and run.last - run.first <= SHORT_LAZY
+        if run.source is Source.LAZY and writable and run.last - run.first <= SHORT_LAZY
         else run
         for run in runs
     ]

@@ -67,10 +67,12 @@ def add_maps(
     index = {path: number for number, path in enumerate(files)}
     for area in areas:
         vma = area.vma
+        loosened: list[int] = []
         for begin, end, source, first in _pieces(area):
             prot = vma.prot
             if source is Source.EAGER and not prot & mmap.PROT_WRITE:
                 prot |= mmap.PROT_READ | mmap.PROT_WRITE
+                loosened += (begin, end)
             file, offset, flags = _source(
                 process, vma, begin, source, first, index=index, objects=objects, raw=raw
             )
@@ -90,8 +92,9 @@ def add_maps(
                 file=file,
                 advice=advice,
             )
-            if prot != vma.prot:
-                tables.add(layout.PROTECT, start=begin, size=size, prot=vma.prot)
+        if loosened:
+            # What lies between has this protection already, and one call for all is cheaper.
+            tables.add(layout.PROTECT, start=loosened[0], size=loosened[-1] - loosened[0], prot=vma.prot)
 
 
 def _source(
