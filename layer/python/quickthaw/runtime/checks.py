@@ -68,8 +68,9 @@ def files_fit(manifest: Manifest) -> Stamps:
     """
     seen: Stamps = {}
     for entry in (*manifest.mapped, *manifest.sources):
-        seen[entry["path"]] = _stamp(entry["path"])
-        reason = identity.difference(entry)
+        now = _stat(entry["path"])
+        seen[entry["path"]] = _stamp(now)
+        reason = identity.difference(entry, now=now)
         if reason:
             raise Declined(reason)
     return seen
@@ -82,16 +83,19 @@ def files_stay(seen: Stamps) -> None:
         Declined: one was exchanged or changed since.
     """
     for path, stamp in seen.items():
-        if _stamp(path) != stamp:
+        if _stamp(_stat(path)) != stamp:
             raise Declined(f"{path} was changed while the snapshot was thawed")
 
 
-def _stamp(path: str) -> tuple[int, ...]:
+def _stat(path: str) -> posix.stat_result | None:
     try:
-        now = posix.stat(path)
+        return posix.stat(path)
     except OSError:
-        return ()
-    return (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+        return None
+
+
+def _stamp(now: posix.stat_result | None) -> tuple[int, ...]:
+    return () if now is None else (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
 
 
 def cpu_flags() -> set[str]:

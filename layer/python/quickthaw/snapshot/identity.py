@@ -99,16 +99,17 @@ def time_tells(mtime_ns: int) -> bool:
     return mtime_ns > _CLAMPED_UNTIL_NS
 
 
-def difference(entry: dict[str, Any], root: str = "") -> str | None:
+def difference(entry: dict[str, Any], root: str = "", now: posix.stat_result | None = None) -> str | None:
     """Why a mapped file is not the one of the manifest; None when it is.
 
     Args:
         entry: one element of the manifest's `mapped`.
         root: what stands before its path, to look into another process's file system.
+        now: what stat(2) says of it, where that was asked already.
     """
     path = root + entry["path"]
     try:
-        now = posix.stat(path)
+        now = now or posix.stat(path)
         if now.st_size != entry["size"]:
             return f"{path} has {now.st_size} bytes, {entry['size']} when it was frozen"
         if now.st_mtime_ns == entry["mtime_ns"] and time_tells(now.st_mtime_ns):
