@@ -443,7 +443,7 @@ def test_what_a_start_that_was_killed_in_the_fetch_left_is_swept_by_a_thaw(
     run = criu_environment(uri, layer, python, aws, tmp_path)
     assert [line["engine"] for line in lines(run)] == ["criu"]
     assert run.errors == ()
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_a_fetch_that_fails_is_no_failed_thaw(

@@ -80,3 +80,19 @@ def test_a_lock_that_is_being_made_is_not_taken_for_one_that_was_left(place: Pat
     (place / "lock").chmod(0o700)  # what `lockfile.make` has before it locks
     workdir.sweep()
     assert (place / "pages").exists()
+
+
+def test_what_cannot_be_removed_now_is_left_to_the_next_sweep(place: Path) -> None:
+    """The lock goes last: a directory without one would stay for ever."""
+    if os.geteuid() != 0:
+        absent("only root can mount something")
+    looks_left(place)
+    (place / "busy").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", place / "busy"], check=True)
+    try:
+        workdir.sweep()
+        assert sorted(path.name for path in place.iterdir()) == ["busy", "lock"]
+    finally:
+        subprocess.run(["umount", place / "busy"], check=True)
+    workdir.sweep()
+    assert not place.exists()

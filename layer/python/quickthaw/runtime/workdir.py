@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import _signal
 import posix
+import time
 
 from quickthaw.runtime import lockfile
 
@@ -21,6 +22,8 @@ _TMP = "/tmp"
 _NAME = "quickthaw-"
 PREFIX = f"{_TMP}/{_NAME}"
 _LOCK = "lock"
+_TRIES = 10  # of a sweep: what it has killed may be in the middle of a system call
+_PAUSE_S = 0.005
 
 
 class WorkDirectory:
@@ -65,8 +68,11 @@ def sweep() -> None:
             continue  # in use, not one of these, or somebody else's
         fd, _ = found_lock
         if lockfile.take(fd):
-            _end_all_in(path)
-            _remove(path)
+            for _ in range(_TRIES):
+                _end_all_in(path)
+                if _remove(path):
+                    break
+                time.sleep(_PAUSE_S)
         posix.close(fd)
 
 
@@ -101,14 +107,19 @@ def _works_in(pid: str, path: str) -> bool:
     return False
 
 
-def _remove(path: str) -> None:
+def _remove(path: str) -> bool:
+    """The lock goes last, when all else is gone: what cannot be removed now is for the next sweep."""
     try:
-        for name in posix.listdir(path):
+        for name in sorted(posix.listdir(path), key=lambda name: name == _LOCK):
             inner = f"{path}/{name}"
+            if name == _LOCK and len(posix.listdir(path)) > 1:
+                return False  # one that is about to end has made another file
             try:
                 posix.unlink(inner)
             except IsADirectoryError:
-                _remove(inner)
+                if not _remove(inner):
+                    return False
         posix.rmdir(path)
     except OSError:
-        pass
+        return False
+    return True
