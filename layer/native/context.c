@@ -110,11 +110,11 @@ static void write_document(void)
 	put_text("},\"command\":");
 	put_strings(thaw.fallback);
 	put_text(",\"attempts\":[");
-	for (uint32_t number = 1; number <= thaw.attempts; number++) {
+	for (uint32_t at = 0; at < MOST_ATTEMPTS && thaw.attempts[at]; at++) {
 		char path[80];
 
-		attempt_path(path, sizeof(path), number);
-		put_text(number > 1 ? "," : "");
+		attempt_path(path, sizeof(path), thaw.attempts[at]);
+		put_text(at ? "," : "");
 		put_string(path);
 	}
 	put_text("],\"environ\":");

@@ -88,6 +88,7 @@ static void run(void)
 	thaw.step = "while making threads and descriptors";
 	threads_start();
 	fds_place();
+	attempt_keep();
 	process_set_rest();
 	memory_map_set();
 	leader_prepare();

@@ -38,6 +38,7 @@
 #define VECTORS_SIZE (64U + 512U + 1024U) /* opmask, upper halves of ZMM0-15, ZMM16-31 */
 #define ADDRESS_LIMIT 0x7ffffffff000UL
 #define MAX_TIMER_ID 20000U /* see process.c */
+#define MOST_ATTEMPTS 2 /* as quickthaw/runtime/attempts.py */
 
 enum phase { PHASE_CHECK, PHASE_MAP, PHASE_FILL, PHASE_FINISH, PHASE_COUNT };
 
@@ -77,7 +78,8 @@ struct thaw {
 	char **environ;
 	int telemetry_fd;      /* _LAMBDA_TELEMETRY_LOG_FD; -1: none */
 	uint32_t tries;        /* how often start_again() has been used */
-	uint32_t attempts;     /* files of attempt_begin() that the wake has to remove */
+	uint32_t attempts[MOST_ATTEMPTS]; /* numbers of the files that the wake has to remove; 0: none */
+	int attempt_fd;        /* holds the lock of ours; 0: there is none */
 	uint64_t watchdog_ns;  /* QUICKTHAW_WATCHDOG, else WATCHDOG_NS */
 	char **arguments;      /* our own argv */
 	const char *alone;     /* why the fallback is the original command: it is logged here; NULL: it is not */
@@ -186,6 +188,7 @@ void fill_end(void);
 /* attempts.c */
 size_t attempt_path(char *out, size_t room, uint32_t number);
 void attempt_begin(void);
+void attempt_keep(void);
 
 /* entries.c */
 void entries_make(void);

@@ -58,6 +58,9 @@ def faulty():
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "slow":
         time.sleep(0.6)
+    if fault == "says":
+        print("in the hook", flush=True)
+        time.sleep(0.3)
 
 
 answer_small = handler

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from quickthaw import names
 from quickthaw.emulator.run import EnvironmentRun
+from quickthaw.runtime import attempts
 
-from tests.integration.faults.conftest import ENGINES, Start, lines
+from tests.integration.faults.conftest import ENGINES, Start, children, lines
 from tests.integration.thaw.conftest import assert_cold
 
 pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
@@ -103,18 +106,82 @@ def test_a_wake_forgets_the_failure_before_it(engine: str, start: Start, shared_
 def test_nothing_in_the_place_of_the_count_can_hold_a_start_up(
     engine: str, start: Start, shared_tmp: Path
 ) -> None:
-    import os
-
+    """Nor switch thaws off: what is no file of ours is another's business."""
     start(engine, fault="raise", tmp=shared_tmp)
     (mark,) = list(shared_tmp.iterdir())
     mark.unlink()
-    os.mkfifo(mark)
-    second = Path(str(mark)[:-1] + "2")
-    second.mkdir()
-    assert_cold(start(engine, tmp=shared_tmp), "failed 2 times")
-    second.rmdir()
-    second.symlink_to("/proc/self/fd/0")
-    assert_cold(start(engine, tmp=shared_tmp), "failed 2 times")
+    places = [Path(f"{str(mark)[:-1]}{number}") for number in range(1, 5)]
+    os.mkfifo(places[0])
+    places[1].mkdir()
+    places[2].symlink_to("/proc/self/fd/0")
+    places[3].touch(0o600)  # root's
+    for _ in range(2):
+        run = start(engine, tmp=shared_tmp, event={"settle": True})
+        assert (run.engine, run.reason, run.errors) == (engine, None, ())
+        assert sorted(shared_tmp.iterdir()) == places
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_failures_of_long_ago_do_not_count(engine: str, start: Start, shared_tmp: Path) -> None:
+    for _ in range(attempts.MOST):
+        start(engine, fault="raise", tmp=shared_tmp)
+    assert len(list(shared_tmp.iterdir())) == attempts.MOST
+    for mark in shared_tmp.iterdir():
+        then = mark.stat().st_mtime - attempts.OLD_S - 60
+        os.utime(mark, (then, then))
+    run = start(engine, tmp=shared_tmp, event={"settle": True})
+    assert (run.engine, run.reason, run.errors) == (engine, None, ())
+    assert list(shared_tmp.iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_starts_that_are_under_way_in_the_same_tmp_are_no_failures(
+    engine: str, start: Start, shared_tmp: Path
+) -> None:
+    """All of them are in their hooks at once."""
+    at_once = 2 * attempts.MOST + 1
+    more = {"tmp": shared_tmp, "env": {names.ENV_WATCHDOG: "30"}, "event": {"settle": True}}
+    with ThreadPoolExecutor(at_once) as threads:
+        waiting = [threads.submit(start, engine, fault="slow", **more) for _ in range(at_once)]
+        runs = [one.result() for one in waiting]
+    assert [(run.engine, run.reason, run.errors) for run in runs] == [(engine, None, ())] * at_once
+    assert list(shared_tmp.iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_file_that_counts_is_held_as_long_as_the_attempt_and_no_longer(
+    engine: str, start: Start, shared_tmp: Path
+) -> None:
+    """While its hooks run it is locked; the process that serves has neither it nor its descriptor."""
+    pids: list[int] = []
+    held: list[bool] = []
+    open_files: list[str] = []
+
+    def on_line(line: str) -> None:
+        if line.startswith("in the hook"):
+            (mark,) = list(shared_tmp.glob(".quickthaw-*"))
+            held.append(is_held(mark))
+        if line.startswith("END"):
+            for pid in (pids[0], *children(pids[0])):
+                open_files.extend(os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir())
+
+    settled = {"settle": True}
+    run = start(engine, fault="says", tmp=shared_tmp, event=settled, before_exec=pids.append, on_line=on_line)
+    assert (run.engine, run.reason, run.errors) == (engine, None, ())
+    assert held == [True]
+    assert open_files and not [name for name in open_files if ".quickthaw-" in name]
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody has locked it, by the rule of the engine that is written in Python."""
+    fd = os.open(path, os.O_RDWR)
+    try:
+        os.lockf(fd, os.F_TEST, 0)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 @pytest.mark.parametrize("engine", ENGINES)

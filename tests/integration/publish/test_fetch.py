@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -306,6 +307,18 @@ def test_a_connection_that_falls_silent_is_replaced(uri: str, packed: Path, thaw
     assert aws.count("GET", PAGES["native"]) == parts(packed, "native") + 1
 
 
+@pytest.mark.parametrize("engine", ["native", "criu"])
+@pytest.mark.parametrize("name", [names.MANIFEST, "small", "pages"])
+def test_a_connection_that_falls_silent_is_replaced_within_a_small_functions_time(
+    name: str, engine: str, uri: str, thaw: Thaw, aws: Proxy
+) -> None:
+    path = {"small": {"native": "native/plan", "criu": "images/mm-301.img"}[engine], "pages": PAGES[engine]}
+    silent = Fault(lambda request: request.startswith("GET") and path.get(name, name) in request, "stall")
+    aws.faults.append(silent)
+    assert_thawed(thaw(uri, engine=engine, QUICKTHAW_WATCHDOG="1.5"), engine)
+    assert silent.times == 0
+
+
 def test_where_a_memfd_is_refused_the_pages_are_a_file_without_a_name(
     uri: str, layer: Path, python: Path, aws: Proxy
 ) -> None:
@@ -405,6 +418,75 @@ def test_an_object_that_is_replaced_while_it_is_fetched_is_noticed(
 def test_a_fetcher_that_is_killed_is_a_cold_start(uri: str, thaw: Thaw, aws: Proxy) -> None:
     aws.faults.append(Fault(part("native"), "kill"))
     assert_cold(thaw(uri), "the fetching process has ended")
+
+
+def test_a_start_that_is_killed_in_the_fetch_counts_and_the_next_one_sweeps(
+    uri: str, layer: Path, python: Path, aws: Proxy, tmp_path: Path
+) -> None:
+    """The bootstrap fetches for CRIU itself; the third start leaves S3 alone, and answers."""
+    tmp_path.chmod(0o1777)
+    aws.faults.append(Fault(part("criu"), "kill", times=-1))
+    run = criu_environment(uri, layer, python, aws, tmp_path)
+    assert [error["errorType"] for error in run.errors] == ["Runtime.ExitError"]
+    assert [line["reason"] for line in lines(run)] == [
+        "the thaw failed 2 times in this environment and is not tried again"
+    ]
+    assert all(path.name.startswith(".quickthaw-criu-") for path in tmp_path.iterdir())
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_a_start_that_was_killed_in_the_fetch_left_is_swept_by_a_thaw(
+    uri: str, layer: Path, python: Path, aws: Proxy, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o1777)
+    aws.faults.append(Fault(part("criu"), "kill"))
+    run = criu_environment(uri, layer, python, aws, tmp_path)
+    assert [line["engine"] for line in lines(run)] == ["criu"]
+    assert run.errors == ()
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_fetch_that_fails_is_no_failed_thaw(
+    uri: str, layer: Path, python: Path, aws: Proxy, tmp_path: Path
+) -> None:
+    """What S3 says has a reason in the log; only what ends without one is counted."""
+    tmp_path.chmod(0o1777)
+    aws.faults.append(Fault(lambda request: "images/mm-301.img" in request, "denied"))
+    assert [line["engine"] for line in lines(criu_environment(uri, layer, python, aws, tmp_path))] == ["cold"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["grow", "async", "stream", "sync"])
+def test_nothing_of_what_was_fetched_stays_with_the_thawed_function(
+    mode: str, uri: str, layer: Path, python: Path, aws: Proxy, tmp_path: Path
+) -> None:
+    """The bootstrap goes on as its parent: a file without a name takes room as long as one has it open."""
+    tmp_path.chmod(0o1777)
+    bootstraps: list[int] = []
+    open_files: list[str] = []
+
+    def on_line(line: str) -> None:
+        if line.startswith("END"):
+            places = Path(f"/proc/{bootstraps[0]}/fd").iterdir()
+            open_files[:] = [os.readlink(place) for place in places]
+
+    run = criu_environment(
+        uri, layer, python, aws, tmp_path, mode=mode, before_exec=bootstraps.append, on_line=on_line
+    )
+    assert (run.engine, run.reason, run.errors) == ("criu", None, ())
+    assert open_files and not [name for name in open_files if name.startswith("/tmp/")], open_files
+    assert list(tmp_path.iterdir()) == []
+
+
+def criu_environment(
+    uri: str, layer: Path, python: Path, aws: Proxy, tmp: Path, on_line: Any = None, **more: Any
+) -> EnvironmentRun:
+    """An environment of the small victim whose /tmp outlives a start."""
+    spec = FunctionSpec(
+        task=VICTIMS / "small", handler="app.handler", python=python, layer=layer, engine="criu", tmp=tmp,
+        env={names.ENV_SNAPSHOT: uri, "AWS_ENDPOINT_URL": aws.url, names.ENV_WATCHDOG: "9"}, **more,
+    )  # fmt: skip
+    return run_environment(spec, [EVENTS[1]] * 3, on_line=on_line)
 
 
 @pytest.mark.parametrize("engine", ["native", "criu"])

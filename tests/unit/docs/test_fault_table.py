@@ -73,5 +73,6 @@ def test_names_in_the_text_are_the_ones_of_the_code() -> None:
     assert f"{watchdog.STALL_S:g} s without progress" in text
     assert f"least {watchdog.LEAST_S:g} s" in re.sub(r"\s+", " ", text)
     assert attempts.MOST == 2 and "Two of them" in text
-    native = (ROOT / "layer" / "native" / "attempts.c").read_text(encoding="utf-8")
+    assert attempts.OLD_S == 3600 and "an hour" in text
+    native = (ROOT / "layer" / "native" / "thaw.h").read_text(encoding="utf-8")
     assert f"MOST_ATTEMPTS {attempts.MOST}" in native

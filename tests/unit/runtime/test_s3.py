@@ -112,6 +112,8 @@ import sys
 at_start = set(sys.modules)
 sys.path.insert(0, {package!r})
 import time
+connects = []
+sys.addaudithook(lambda event, _: connects.append(event) if event == "socket.connect" else None)
 from quickthaw.errors import Declined
 from quickthaw.runtime import thaw, handover, remote
 from quickthaw.snapshot import plainjson
@@ -121,7 +123,7 @@ try:
     said = found.transfer.read("manifest.json", 1000).decode()
 except Declined as error:
     said = "declined: " + str(error)
-print(plainjson.dumps([said, sorted(set(sys.modules) - at_start)]))
+print(plainjson.dumps([said, sorted(set(sys.modules) - at_start), len(connects)]))
 """
 
 
@@ -170,11 +172,16 @@ def server(certificate: Path) -> Iterator[int]:
 
 def read(python: Path, **environ: str) -> tuple[str, set[str]]:
     """What that interpreter gets of the object, and which modules it loaded."""
+    return read_and_count(python, **environ)[:2]
+
+
+def read_and_count(python: Path, **environ: str) -> tuple[str, set[str], int]:
+    """The same, and how often it connected."""
     script = READ.format(package=str(ROOT / "layer" / "python"), environ={**KEYS, **environ})
     command = [str(python), "-I", "-S", "-c", script]
     done = subprocess.run(command, capture_output=True, check=True, env={"PATH": os.defpath}, text=True)
-    said, modules = json.loads(done.stdout)
-    return said, {name for name in modules if not own(name)}
+    said, modules, connects = json.loads(done.stdout)
+    return said, {name for name in modules if not own(name)}, connects
 
 
 def test_a_server_with_a_certificate_that_fits_is_believed_and_little_is_imported(
@@ -226,6 +233,34 @@ def test_the_next_address_is_tried_where_one_does_not_answer(server: int, certif
     peer.addresses = [unheard]
     with pytest.raises(OSError):
         Connection(peer, deadline_s)
+
+
+def test_the_next_address_is_tried_where_there_are_no_sockets_of_that_kind(
+    server: int, certificate: Path
+) -> None:
+    """As without IPv6 in the kernel, which the resolver need not know."""
+    environ = {**KEYS, "AWS_ENDPOINT_URL": f"https://localhost:{server}", "AWS_CA_BUNDLE": str(certificate)}
+    deadline_s = time.monotonic() + 10
+    peer = Peer(s3.Store("s3://bucket/a", environ), environ, deadline_s)
+    unknown = (socket.AF_APPLETALK, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server))
+    with pytest.raises(OSError):
+        socket.socket(*unknown[:3])
+    peer.addresses = [unknown, (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server))]
+    connection = Connection(peer, deadline_s)
+    assert connection.ask(peer.store.request("m", {})).status == 200
+    connection.close()
+    peer.addresses = [unknown]
+    with pytest.raises(OSError):
+        Connection(peer, deadline_s)
+
+
+def test_a_refused_connection_is_tried_once_more(each_python: Path) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    listener.close()
+    said, _, connects = read_and_count(each_python, AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}")
+    assert said == "declined: cannot fetch s3://bucket/risk/manifest.json: Connection refused"
+    assert connects == 2
 
 
 def test_names_of_a_bucket_begin_as_the_restorer_expects(tmp_path: Path) -> None:

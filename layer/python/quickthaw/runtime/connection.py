@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
     from quickthaw.runtime.s3 import Store
 
-STALLED_S = 2.0  # without a byte for so long, another connection is tried
+STALLED_S = (
+    0.5  # without a byte for so long, another connection is tried; one of S3's answers late now and then
+)
+STALLED_MOST_S = 2.0  # where the one before was silent, too, it may be a slow network
+_STALLED_LEAST_S = 0.1
 _HEAD = 32768  # bytes of status line and headers at most
 _NAME_TRIES = 3  # of a resolver that says "try again"
 _NAME_PAUSE_S = 0.1
@@ -122,23 +126,28 @@ class Connection:
     Args:
         peer: where to.
         deadline_s: CLOCK_MONOTONIC at which nothing is waited for any more.
+        attempt: how many before this one came to nothing; each was given up sooner than the next.
 
     Raises:
         OSError: no connection; a certificate that does not fit is a ValueError too.
     """
 
-    def __init__(self, peer: Peer, deadline_s: float) -> None:
+    def __init__(self, peer: Peer, deadline_s: float, attempt: int = 0) -> None:
         self._deadline_s = deadline_s
+        self._stalled_s = min(STALLED_MOST_S, STALLED_S * (1 << attempt))
         self._pending = b""
         self._tls: Any = None
         for number, (family, kind, protocol, _, address) in enumerate(peer.addresses):
-            self._socket = _Socket(family, kind | _socket.SOCK_CLOEXEC, protocol)
+            opened: _Socket | None = None
             try:
+                opened = _Socket(family, kind | _socket.SOCK_CLOEXEC, protocol)  # no IPv6 here, perhaps
+                self._socket = opened
                 self._limit()
-                self._socket.connect(address)
+                opened.connect(address)
                 break
             except OSError:
-                self._socket.close()
+                if opened is not None:
+                    opened.close()
                 if number + 1 == len(peer.addresses):
                     raise
         try:
@@ -200,7 +209,8 @@ class Connection:
         return int(self._tls.read(len(view), view) if self._tls else self._socket.recv_into(view))
 
     def _limit(self) -> None:
+        """At most half of what is left, so that another connection has the other half."""
         left_s = self._deadline_s - time.monotonic()
         if left_s <= 0:
             raise TimeoutError("timed out")
-        self._socket.settimeout(min(STALLED_S, left_s))
+        self._socket.settimeout(min(left_s, self._stalled_s, max(_STALLED_LEAST_S, left_s / 2)))

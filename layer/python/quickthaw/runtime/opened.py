@@ -100,6 +100,12 @@ class Opened:
             raise Declined(f"{self.path}/{names.IMAGES}/{name} is not in the manifest")
         return fd
 
+    def close(self) -> None:
+        """Closes everything; a file that was unlinked takes room until then."""
+        for fd in (self.fd, *self._pages.values()):
+            posix.close(fd)
+        self._pages.clear()
+
     def has_pages(self, name: str) -> bool:
         """Whether `pages` would find it."""
         return f"{names.IMAGES}/{name}" in self._pages

@@ -16,6 +16,7 @@ from quickthaw.errors import Declined
 from quickthaw.runtime.connection import Peer
 from quickthaw.runtime.s3 import Store
 from quickthaw.runtime.transfer import Fetched, Transfer
+from quickthaw.runtime.workdir import PREFIX, WorkDirectory
 from quickthaw.snapshot.manifest import Manifest, parse
 
 TYPE_CHECKING = False
@@ -46,7 +47,7 @@ class Remote:
         except OSError as error:
             raise Declined(f"cannot fetch {uri}: {store.host}: {error.strerror or error}") from error
         self.transfer = Transfer(self.peer, deadline_s=deadline_s)
-        self._directory: str | None = None
+        self._directory: WorkDirectory | None = None
         self._files: dict[str, Fetched] = {}
 
     def limit(self, deadline_s: float) -> None:
@@ -67,20 +68,20 @@ class Remote:
         """Begins to fetch what CRIU needs; the small files are there when it returns.
 
         Returns:
-            A directory as `quickthaw checkpoint` makes it, in /tmp; `close` removes it.
+            A directory as `quickthaw checkpoint` makes it, in /tmp; `finish` and `close` remove it.
 
         Raises:
             Declined: something cannot be had, or is not what the manifest says.
             OSError: /tmp cannot be written.
         """
         wanted = [entry for entry in found.files if _wanted(str(entry["path"]))]
-        self._directory = f"/tmp/quickthaw-s3-{posix.getpid()}-{posix.urandom(4).hex()}"
-        posix.mkdir(self._directory, 0o700)
+        self._directory = WorkDirectory(f"{PREFIX}s3-{posix.getpid()}-{posix.urandom(4).hex()}")
+        place = self._directory.path
         for directory in sorted({str(entry["path"]).rpartition("/")[0] for entry in wanted} - {""}):
-            posix.mkdir(f"{self._directory}/{directory}", 0o700)
+            posix.mkdir(f"{place}/{directory}", 0o700)
         flags = posix.O_RDWR | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
         for entry in wanted:
-            fd = posix.open(f"{self._directory}/{entry['path']}", flags, 0o600)
+            fd = posix.open(f"{place}/{entry['path']}", flags, 0o600)
             posix.ftruncate(fd, int(entry["size"]))
             self._files[str(entry["path"])] = Fetched(str(entry["path"]), int(entry["size"]), fd)
         small = [entry for entry in wanted if not _is_pages(str(entry["path"]))]
@@ -92,7 +93,7 @@ class Remote:
             self.transfer.wait(one, 0, one.size)
             if zlib.crc32(posix.pread(one.fd, one.size, 0)) != entry["crc32"]:
                 raise Declined(f"{self.uri}/{one.name} is damaged: its checksum does not fit")
-        return self._directory
+        return place
 
     def arrived(self, path: str, start: int, end: int) -> None:
         """Waits until these bytes of a file of `unpack`'s directory are there.
@@ -100,12 +101,21 @@ class Remote:
         Raises:
             Declined: they will not come.
         """
-        one = self._files[path.removeprefix(f"{self._directory}/")]
+        assert self._directory is not None
+        one = self._files[path.removeprefix(f"{self._directory.path}/")]
         self.transfer.wait(one, start, min(end, one.size))
 
     def timings(self) -> dict[str, object]:
         """For the log line: how long the fetch took, from the start, and its bytes."""
         return {"fetch_s": self.transfer.last_s - self._started_s, "bytes_fetched": self.transfer.bytes}
+
+    def finish(self) -> None:
+        """Gives back what was fetched, room and descriptors; call when all of it is in the process."""
+        for one in self._files.values():
+            if one.has(0, one.size):  # else a thread may still write to it
+                posix.close(one.fd)
+        self._files.clear()
+        self.close()
 
     def close(self) -> None:
         """Ends the transfer and removes the directory; its descriptors end with us.
@@ -113,10 +123,9 @@ class Remote:
         A thread may still write to a file that has no name any more.
         """
         self.transfer.stop()
-        if self._directory is None:
-            return
-        _remove(self._directory)
-        self._directory = None
+        if self._directory is not None:
+            self._directory.remove()
+            self._directory = None
 
 
 def _wanted(path: str) -> bool:
@@ -135,16 +144,3 @@ def _wanted(path: str) -> bool:
 
 def _is_pages(path: str) -> bool:
     return path.startswith(f"{names.IMAGES}/pages-") and path.endswith(".comp.img")
-
-
-def _remove(directory: str) -> None:
-    try:
-        for name in posix.listdir(directory):
-            path = f"{directory}/{name}"
-            if posix.lstat(path).st_mode & 0o170000 == 0o040000:
-                _remove(path)
-            else:
-                posix.unlink(path)
-        posix.rmdir(directory)
-    except OSError:
-        pass  # a directory left in /tmp is no reason to lose the start, or its reason

@@ -17,7 +17,7 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import BadSnapshot, Declined
-from quickthaw.runtime import attempts, checks, report, restore, watchdog, workdir
+from quickthaw.runtime import attempts, checks, program, report, restore, watchdog, workdir
 from quickthaw.runtime.opened import Opened
 from quickthaw.snapshot import manifest
 
@@ -39,73 +39,159 @@ def main(command: list[str], started_s: float) -> NoReturn:
     environ = initial_environ()
     declined = environ.pop(names.ENV_DECLINED, None)
     started_s = _began(environ.pop(names.ENV_SINCE, None), started_s)
-    remote: Remote | None = None
-    attempt = None
+    thaw = _Thaw(command, environ, declined, started_s)
     try:
-        engine = _engine(environ)
-        snapshot = environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
-        given = environ.get(names.ENV_WATCHDOG)
-        if snapshot.startswith(names.S3):
-            if engine == "criu" or declined is not None:
-                _criu_permitted(declined)  # else nothing needs to be fetched
-            # Signatures and TLS, 25 ms: for such a snapshot only.
-            from quickthaw.runtime.remote import Remote
-
-            # What a cold start takes stands in the manifest: until that is here, half of Lambda's limit.
-            deadline_s = started_s + watchdog.total_s(given, names.INIT_LIMIT_S / 2)
-            remote = Remote(snapshot, environ, started_s=started_s, deadline_s=deadline_s)
-            found = remote.manifest()
-            remote.limit(started_s + watchdog.total_s(given, found.cold_init_s))
-            if declined is None and engine != "criu":
-                declined = _hand_over(remote, found, command, environ, started_s)
-        else:
-            opened = Opened(snapshot)
-            found = manifest.read(snapshot, directory=opened.fd)
-        if engine == "native":
-            raise Declined(declined or "the native restorer is not in this layer")
-        _criu_permitted(declined)
-        handler = environ.get(names.ENV_HANDLER, found.handler)
-        if handler != found.handler:
-            raise Declined(f"the snapshot is of handler {found.handler}, the function's is {handler}")
-        lacks = found.body["process"].get("criu_lacks")
-        if lacks:
-            raise Declined(_joined(declined, f"CRIU does not give back {lacks[0]}"))
-        if remote is not None:
-            opened = Opened(remote.unpack(found))
-        seen = checks.snapshot_fits(found, opened)
-        attempt = restore.Restoration(
-            found,
-            opened,
-            seen=seen,
-            mode=environ.get(names.ENV_MODE) or default_mode(found),
-            environ=environ,
-            declined=declined,
-            started_s=started_s,
-            remote=remote,
-        )
-        try:
-            before = attempts.begin(found.id)
-        except Declined:
-            workdir.sweep()  # what the last attempt left
-            raise
-        if before:
-            workdir.sweep()
-        pid = attempt.run()
+        pid = thaw.run()
     except (Declined, BadSnapshot, OSError) as reason:
         why = str(reason)
     except Exception as error:  # a defect of ours must not cost the user a start
         why = f"unexpected {type(error).__name__}: {error}"
     else:
-        attempt.finish()
-        attempts.woke(found.id)
-        if remote is not None:
-            remote.close()
-        _end_as(restore.supervise(pid, attempt))
-    if remote is not None:
-        remote.close()
-    if attempt is not None and attempt.ended_by:
-        _end_as(-attempt.ended_by)
+        _end_as(thaw.supervise(pid))
+    thaw.give_up()
     _start_cold(command, environ, why, started_s)
+
+
+class _Thaw:
+    """A thaw by CRIU, or the way to the native restorer: `run`, then `supervise` or `give_up`."""
+
+    def __init__(
+        self, command: list[str], environ: Mapping[str, str], declined: str | None, started_s: float
+    ) -> None:
+        """What is asked for.
+
+        Args:
+            command: argv of the original start.
+            environ: of the original start.
+            declined: why the native engine did not thaw; None: it has not been asked.
+            started_s: CLOCK_MONOTONIC when this start began.
+        """
+        self.command = command
+        self.environ = environ
+        self.declined = declined
+        self.started_s = started_s
+        self.opened: Opened | None = None
+        self.remote: Remote | None = None
+        self.attempt: attempts.Attempt | None = None
+        self.restoration: restore.Restoration | None = None
+
+    def run(self) -> int:
+        """The pid of the woken process.
+
+        Raises:
+            Declined, BadSnapshot, OSError: there is none, and why.
+        """
+        engine = _engine(self.environ)
+        snapshot = self.environ.get(names.ENV_SNAPSHOT) or names.SNAPSHOT_PATH
+        found = self._fetch(snapshot, engine) if snapshot.startswith(names.S3) else self._open(snapshot)
+        if engine == "native":
+            raise Declined(self.declined or "the native restorer is not in this layer")
+        self._suits_criu(found)
+        self._count(found)
+        assert self.attempt is not None
+        try:
+            self.restoration = self._prepare(found)
+        except BaseException:
+            self.attempt.withdraw()
+            raise
+        return self.restoration.run()
+
+    def _open(self, snapshot: str) -> manifest.Manifest:
+        """The manifest of a directory."""
+        self.opened = Opened(snapshot)
+        return manifest.read(snapshot, directory=self.opened.fd)
+
+    def _fetch(self, snapshot: str, engine: str) -> manifest.Manifest:
+        """The manifest of a snapshot in S3; where the native engine may have it, this process becomes it."""
+        if engine == "criu" or self.declined is not None:
+            _criu_permitted(self.declined)  # else nothing needs to be fetched
+        # Signatures and TLS, 25 ms: for such a snapshot only.
+        from quickthaw.runtime.remote import Remote
+
+        given = self.environ.get(names.ENV_WATCHDOG)
+        # What a cold start takes stands in the manifest: until that is here, half of Lambda's limit.
+        deadline_s = self.started_s + watchdog.total_s(given, names.INIT_LIMIT_S / 2)
+        self.remote = Remote(snapshot, self.environ, started_s=self.started_s, deadline_s=deadline_s)
+        found = self.remote.manifest()
+        self.remote.limit(self.started_s + watchdog.total_s(given, found.cold_init_s))
+        if self.declined is None and engine != "criu":
+            self.declined = self._hand_over(self.remote, found)
+        return found
+
+    def _hand_over(self, remote: Remote, found: manifest.Manifest) -> str:
+        """Goes on as the native restorer; returns why not."""
+        from quickthaw.runtime import handover  # for a snapshot in S3 only
+
+        try:
+            handover.start_restorer(remote, found, self.command, self.environ, self.started_s)
+        except Declined as reason:
+            return str(reason)
+
+    def _suits_criu(self, found: manifest.Manifest) -> None:
+        """What the manifest alone tells.
+
+        Raises:
+            Declined: CRIU cannot or shall not thaw this.
+        """
+        _criu_permitted(self.declined)
+        handler = self.environ.get(names.ENV_HANDLER, found.handler)
+        if handler != found.handler:
+            raise Declined(f"the snapshot is of handler {found.handler}, the function's is {handler}")
+        lacks = found.body["process"].get("criu_lacks")
+        if lacks:
+            raise Declined(_joined(self.declined, f"CRIU does not give back {lacks[0]}"))
+
+    def _count(self, found: manifest.Manifest) -> None:
+        """Begins an attempt, and removes what a killed one left.
+
+        Raises:
+            Declined: too many came to nothing.
+        """
+        try:
+            self.attempt = attempts.Attempt(found.id)
+        except Declined:
+            workdir.sweep()
+            raise
+        if self.attempt.before:
+            workdir.sweep()
+
+    def _prepare(self, found: manifest.Manifest) -> restore.Restoration:
+        """Everything up to the start of CRIU; from S3 that is the small files.
+
+        Raises:
+            Declined, OSError: a thaw is not to be tried.
+        """
+        if self.remote is not None:
+            self.opened = Opened(self.remote.unpack(found))
+        assert self.opened is not None
+        seen = checks.snapshot_fits(found, self.opened)
+        return restore.Restoration(
+            found,
+            self.opened,
+            seen=seen,
+            mode=self.environ.get(names.ENV_MODE) or default_mode(found),
+            environ=self.environ,
+            declined=self.declined,
+            started_s=self.started_s,
+            remote=self.remote,
+        )
+
+    def supervise(self, pid: int) -> int:
+        """Gives back what the thaw needed, and is the parent of the process; returns how that ended."""
+        assert self.restoration is not None and self.attempt is not None and self.opened is not None
+        self.attempt.woke()
+        self.opened.close()
+        if self.remote is not None:
+            self.remote.finish()
+        self.restoration.finish()
+        return restore.supervise(pid, self.restoration)
+
+    def give_up(self) -> None:
+        """Leaves nothing behind, and ends where a signal told us to."""
+        if self.remote is not None:
+            self.remote.close()
+        if self.restoration is not None and self.restoration.ended_by:
+            _end_as(-self.restoration.ended_by)
 
 
 def _began(since: str | None, started_s: float) -> float:
@@ -135,18 +221,6 @@ def _engine(environ: Mapping[str, str]) -> str:
     return engine
 
 
-def _hand_over(
-    remote: Remote, found: manifest.Manifest, command: list[str], environ: Mapping[str, str], started_s: float
-) -> str:
-    """Goes on as the native restorer; returns why not."""
-    from quickthaw.runtime import handover  # for a snapshot in S3 only
-
-    try:
-        handover.start_restorer(remote, found, command, environ, started_s)
-    except Declined as reason:
-        return str(reason)
-
-
 def _criu_permitted(declined: str | None) -> None:
     if not checks.criu_permitted():
         raise Declined(_joined(declined, checks.CRIU_NOT_PERMITTED))
@@ -172,23 +246,7 @@ def _start_cold(command: list[str], environ: dict[str, str], reason: str, starte
     )
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python ignores these; the next program expects them
         _signal.signal(number, _signal.SIG_DFL)
-    original = {_bytes(key): _bytes(value) for key, value in environ.items()}
-    last: Exception = ValueError("no command")
-    for path in _places(command, environ):
-        try:
-            posix.execve(path, command, original)
-        except OSError as error:
-            last = error
-    posix.write(2, f"quickthaw: cannot start {command}: {last}\n".encode())
-    posix._exit(127)
-
-
-def _places(command: list[str], environ: Mapping[str, str]) -> list[str]:
-    """Where the program may be, as execvp(3) looks for it: an OS-only runtime's Python may have no path."""
-    if not command or "/" in command[0]:
-        return command[:1]
-    search = environ.get("PATH") or "/usr/local/bin:/usr/bin:/bin"
-    return [f"{directory or '.'}/{command[0]}" for directory in search.split(":")]
+    program.become(command, environ)
 
 
 def _end_as(code: int) -> NoReturn:
@@ -213,7 +271,3 @@ def initial_environ() -> dict[str, str]:
 
 def _joined(first: str | None, second: str) -> str:
     return f"{first}; {second}" if first else second
-
-
-def _bytes(value: str) -> bytes:
-    return value.encode("utf-8", "surrogateescape")

@@ -10,6 +10,7 @@ What S3 may answer, and what it means:
     206                 the bytes; range, size and ETag are compared with what they must be
     500 502 503 504     throttled (SlowDown) or broken: the rest of the part is asked for again
     cut, stalled        the same, over a new connection
+    refused             the same, once: a server that is not there will not be there in a second
     412, another ETag   the object was replaced meanwhile: bytes of two objects must not be mixed
     anything else       will not become better: access denied, no such object, another region
 
@@ -42,6 +43,7 @@ PART_MOST = 8 << 20  # bytes; S3 is paid by the request
 PART_LEAST = 1 << 20  # bytes; below, the time to the first byte is all there is
 _PIECE = 128 << 10  # bytes that are told at once
 _TRIES = 6  # of a part without a byte between them
+_REFUSED_TRIES = 2
 _PAUSE_S = 0.05  # before the second try; doubled each time
 _AGAIN = frozenset({500, 502, 503, 504})
 _ERROR_BYTES = 2048  # of an error document; the code stands at its beginning
@@ -130,7 +132,7 @@ class Transfer:
         self._idle = None
         for attempt in range(_TRIES):
             try:
-                connection = connection or self._connect()
+                connection = connection or self._connect(attempt)
                 answer = self._answer(connection, name, {})
                 if answer.status == 200 and (answer.length is None or answer.length > limit):
                     raise Declined(f"{answer.length} bytes, at most {limit} can be meant")
@@ -214,7 +216,7 @@ class Transfer:
         while True:
             at = begin + one.done[number]
             try:
-                connection = connection or self._connect()
+                connection = connection or self._connect(attempt)
                 last = self._ask(connection, one, at, end)
                 while at < end:
                     got = self._piece(connection, buffer[: end - at])
@@ -286,15 +288,16 @@ class Transfer:
             got += size
         return got
 
-    def _connect(self) -> Connection:
+    def _connect(self, attempt: int) -> Connection:
         try:
-            return Connection(self._peer, self.deadline_s)
+            return Connection(self._peer, self.deadline_s, attempt)
         except ValueError as error:  # a certificate: OpenSSL's error is both, and no other try helps
             raise Declined(f"{self._store.host}: {_text(error)}") from error
 
     def _pause(self, error: OSError, attempt: int) -> bool:
         """Waits before another try; False where there shall be none."""
-        if isinstance(error, _Disk) or attempt + 1 >= _TRIES or self.failure is not None:
+        tries = _REFUSED_TRIES if isinstance(error, ConnectionRefusedError) else _TRIES
+        if isinstance(error, _Disk) or attempt + 1 >= tries or self.failure is not None:
             return False
         pause_s = _PAUSE_S * (1 << attempt) * (0.5 + posix.urandom(1)[0] / 256)
         if time.monotonic() + pause_s >= self.deadline_s:

@@ -2,9 +2,8 @@
 
 Pages of a whole process may lie in it, and on Lambda /tmp outlives the runtime
 process, so what a killed bootstrap left is removed by the next one.  Whether a
-directory is in use tells a lock on a file in it, which the kernel gives back
-with the process; a pid in its name would not, because environments that share
-a /tmp may have equal pids.
+directory is in use tells a locked file in it (`lockfile`).  Only a directory of
+our own user is entered: another's, or a link, may lead anywhere.
 
 So is what the killed one had started: CRIU goes on without us, and in mode `grow`
 the process that it restores waits for ever, spinning, for pages that nobody
@@ -15,11 +14,16 @@ from __future__ import annotations
 
 import _signal
 import posix
+import time
+
+from quickthaw.runtime import lockfile
 
 _TMP = "/tmp"
 _NAME = "quickthaw-"
 PREFIX = f"{_TMP}/{_NAME}"
 _LOCK = "lock"
+_TRIES = 10  # of a sweep: what it has killed may be in the middle of a system call
+_PAUSE_S = 0.005
 
 
 class WorkDirectory:
@@ -37,9 +41,7 @@ class WorkDirectory:
         posix.mkdir(path, 0o700)
         self.path = path
         try:
-            flags = posix.O_CREAT | posix.O_EXCL | posix.O_RDWR | posix.O_CLOEXEC
-            self._lock = posix.open(f"{path}/{_LOCK}", flags, 0o600)
-            posix.lockf(self._lock, posix.F_TLOCK, 0)
+            self._lock = lockfile.make(f"{path}/{_LOCK}")
         except OSError:
             _remove(path)
             raise
@@ -51,26 +53,35 @@ class WorkDirectory:
 
 
 def sweep() -> None:
-    """Removes the directories of bootstraps that are no more, and ends what still works in them."""
+    """Removes the directories of bootstraps that are no more, and ends what still works in them.
+
+    Before any of our own is made: to the process that holds a lock, it looks as if nobody did.
+    """
     try:
         found = [name for name in posix.listdir(_TMP) if name.startswith(_NAME)]
     except OSError:
         return
     for name in found:
         path = f"{_TMP}/{name}"
-        try:
-            flags = posix.O_RDWR | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
-            fd = posix.open(f"{path}/{_LOCK}", flags)
-        except OSError:
-            continue  # not one of these, or somebody else's
-        try:
-            posix.lockf(fd, posix.F_TLOCK, 0)
-            _end_all_in(path)
-            _remove(path)
-        except OSError:
-            pass  # in use
-        finally:
-            posix.close(fd)
+        found_lock = lockfile.left(f"{path}/{_LOCK}") if _is_ours(path) else None
+        if found_lock is None:
+            continue  # in use, not one of these, or somebody else's
+        fd, _ = found_lock
+        if lockfile.take(fd):
+            for _ in range(_TRIES):
+                _end_all_in(path)
+                if _remove(path):
+                    break
+                time.sleep(_PAUSE_S)
+        posix.close(fd)
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        status = posix.lstat(path)
+    except OSError:
+        return False
+    return status.st_mode & 0o170000 == 0o040000 and status.st_uid == posix.geteuid()
 
 
 def _end_all_in(path: str) -> None:
@@ -96,14 +107,19 @@ def _works_in(pid: str, path: str) -> bool:
     return False
 
 
-def _remove(path: str) -> None:
+def _remove(path: str) -> bool:
+    """The lock goes last, when all else is gone: what cannot be removed now is for the next sweep."""
     try:
-        for name in posix.listdir(path):
+        for name in sorted(posix.listdir(path), key=lambda name: name == _LOCK):
             inner = f"{path}/{name}"
+            if name == _LOCK and len(posix.listdir(path)) > 1:
+                return False  # one that is about to end has made another file
             try:
                 posix.unlink(inner)
             except IsADirectoryError:
-                _remove(inner)
+                if not _remove(inner):
+                    return False
         posix.rmdir(path)
     except OSError:
-        pass
+        return False
+    return True
