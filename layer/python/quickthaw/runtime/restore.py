@@ -32,13 +32,14 @@ from quickthaw.snapshot import plainjson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from quickthaw.runtime.opened import Opened
     from quickthaw.runtime.remote import Remote
     from quickthaw.snapshot.manifest import Manifest
 
 ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)  # what ends a runtime
+_FIRST_ANSWER_S = 0.1
 _SPARE_FD = 600  # first descriptor number in CRIU for inherited pipes; CRIU's own are above 1000 or below 50
 
 
@@ -366,12 +367,13 @@ class Restoration:
             self._made.remove()
 
 
-def supervise(pid: int, attempt: Restoration) -> int:
+def supervise(pid: int, attempt: Restoration, give_back: Callable[[], None]) -> int:
     """Is the parent that Lambda sees: passes signals on, ends as the process ended.
 
     Args:
         pid: the woken process.
         attempt: that brought it back; it knows of a signal that came before.
+        give_back: frees what the thaw needed; called when the first answer is likely to be out.
 
     Returns:
         Its exit code; a signal's number negative.
@@ -380,7 +382,15 @@ def supervise(pid: int, attempt: Restoration) -> int:
         _signal.signal(number, lambda received, _frame: posix.kill(pid, received))
     if attempt.ended_by:
         posix.kill(pid, attempt.ended_by)
-    return posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
+    # Freeing 120 MB of pages takes a processor for 7 ms, and memory's locks with it.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, {_signal.SIGCHLD})
+    ended, status = posix.waitpid(pid, posix.WNOHANG)
+    if not ended:
+        _signal.sigtimedwait({_signal.SIGCHLD}, _FIRST_ANSWER_S)
+    give_back()
+    if not ended:
+        _, status = posix.waitpid(pid, 0)
+    return posix.waitstatus_to_exitcode(status)
 
 
 def _telemetry(environ: Mapping[str, str]) -> int:

@@ -177,14 +177,18 @@ class _Thaw:
         )
 
     def supervise(self, pid: int) -> int:
-        """Gives back what the thaw needed, and is the parent of the process; returns how that ended."""
-        assert self.restoration is not None and self.attempt is not None and self.opened is not None
+        """Is the parent of the process; returns how that ended."""
+        assert self.restoration is not None and self.attempt is not None
         self.attempt.woke()
+        return restore.supervise(pid, self.restoration, self._give_back)
+
+    def _give_back(self) -> None:
+        """What the thaw needed, when it has succeeded."""
+        assert self.restoration is not None and self.opened is not None
         self.opened.close()
         if self.remote is not None:
             self.remote.finish()
         self.restoration.finish()
-        return restore.supervise(pid, self.restoration)
 
     def give_up(self) -> None:
         """Leaves nothing behind, and ends where a signal told us to."""
