@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quickthaw import names
-from quickthaw.runtime import settings, wake
+from quickthaw.runtime import wake
 from quickthaw.runtime.renewal import connections, loops
 
 _NEEDED_AFTER = (
@@ -46,14 +46,13 @@ _QUESTION = b"?"  # a wake context is a JSON object
 
 def main() -> None:
     """The freeze: obeys the order on THAW_FD, is dumped, wakes, serves."""
-    at_start = settings.now()
     order = json.loads(_line(names.THAW_FD))
     # As given, not as os.environ: the interpreter itself may have set LC_CTYPE (PEP 538).
     started: dict[str, str] = order["environ"]
     sys.argv = ["awslambdaric", order["handler"]]
     for name in _NEEDED_AFTER:
         importlib.import_module(name)
-    stand_ins = wake.begin()
+    before = wake.begin()
     try:
         begin = time.monotonic()
         handler = _import_handler(order["handler"])
@@ -65,14 +64,13 @@ def main() -> None:
         hooks = _run_before_snapshot()
         connections.close_idle()
         loops.settle()
-        state = wake.remember(started, stand_ins)
+        state = wake.remember(started, before)
     except BaseException as error:
         import traceback
 
         traceback.print_exc()
         _tell({"stage": "failed", "error": f"{type(error).__name__}: {error}"})
         sys.exit(1)
-    changed = settings.since(at_start)
     _settle()
     _tell(
         {
@@ -86,10 +84,6 @@ def main() -> None:
     while (document := _document(names.THAW_FD)).startswith(_QUESTION):  # <- the snapshot is taken here
         _tell(_answer(json.loads(document[1:]), order["handler"]))
     context = json.loads(document.decode("utf-8", "surrogateescape"))
-    try:
-        settings.apply(changed)
-    except Exception as error:
-        wake._fail(context, "settings", error)
     wake.up(context, state, order["handler"])
 
 
