@@ -16,7 +16,6 @@ when they are imported (`renewal.client` has the rest).
 from __future__ import annotations
 
 import ctypes
-import gc
 import importlib
 import json
 import os
@@ -27,7 +26,7 @@ from typing import Any
 
 from quickthaw import names
 from quickthaw.runtime import wake
-from quickthaw.runtime.renewal import connections, loops
+from quickthaw.runtime.renewal import collector, connections, loops
 
 _NEEDED_AFTER = (
     "awslambdaric.lambda_config",
@@ -110,6 +109,7 @@ def _answer(question: dict[str, Any], handler: str) -> dict[str, Any]:
         relinquish(question["relinquish"])
     except OSError as error:
         return {"stage": "failed", "error": f"cannot give up what --allow says: {error}"}
+    _settle()  # finding the holders has left garbage, and may have had a full collection
     return {"stage": "relinquished"}
 
 
@@ -148,15 +148,12 @@ def _settle() -> None:
     """Leaves as little as possible to be dumped, and to be written after a thaw.
 
     Garbage is dropped, and what is left moves out of the collector's sight
-    (gc.freeze): a full collection would otherwise write a word into every
-    container object, and fault in a copy of nearly every page of the heap.
-    What the C heap holds free goes back to the kernel (2 % of the demo's pages,
-    all of them stale bytes that compress badly).
+    (`renewal.collector`).  What the C heap holds free goes back to the kernel
+    (2 % of the demo's pages, all of them stale bytes that compress badly).
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    gc.collect()
-    gc.freeze()
+    collector.settle()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl has none
     if trim is not None:
         trim(0)
