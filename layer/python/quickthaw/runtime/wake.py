@@ -6,6 +6,7 @@ The order is fixed, each step is timed, and the first that fails ends the wake
 
 handler       is the function's still the one that was frozen?
 clock         monotonic time does not go back
+processor     processor time does not, either
 environment   os.environ and, through it, the C environment become the new
               ones; what the import itself had changed is applied again
 telemetry     the runtime's log descriptor is the inherited one
@@ -49,6 +50,7 @@ from quickthaw.runtime.renewal import (
     identity,
     libraries,
     logs,
+    processor,
     randomness,
     watch,
 )
@@ -84,6 +86,7 @@ class State:
         openssl: the copies of it.
         client: of the Runtime API.
         settings: what the import changed of its process.
+        processor: processor time at the freeze.
         clock: the clocks at the freeze.
     """
 
@@ -96,7 +99,8 @@ class State:
         self.clients = credentials.remember(started)
         self.openssl = randomness.remember()
         self.client = client.prepare()
-        self.clock = clock.Clock()
+        self.processor = processor.remember()
+        self.clock = clock.Clock(self.processor.reading)
 
 
 def begin() -> Before:
@@ -164,6 +168,7 @@ def _steps(context: dict[str, Any], state: State, handler: str) -> list[tuple[st
     return [
         ("handler", lambda: _same_handler(context, handler)),
         ("clock", lambda: clock.renew(state.clock)),
+        ("processor", lambda: processor.renew(state.processor)),
         ("environment", lambda: environment.renew(state.environment, context["environ"])),
         ("telemetry", lambda: logs.renew_telemetry(given=context["telemetry"])),
         ("copies", lambda: copies.renew(state.copies, os.environ)),
