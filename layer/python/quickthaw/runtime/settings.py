@@ -23,6 +23,7 @@ import contextlib
 import ctypes
 import os
 import resource
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from quickthaw.errors import Declined
@@ -69,9 +70,7 @@ def now() -> Settings:
     """As they are; to be called by the main thread."""
     return Settings(
         limits={which: resource.getrlimit(which) for which in _LIMITS},
-        threads=tuple(
-            (os.sched_getaffinity(tid), os.getpriority(os.PRIO_PROCESS, tid)) for tid in _threads()
-        ),
+        threads=tuple(_of_threads()),
         slack_ns=_slack_ns(),
         reaper=_reaper(),
     )
@@ -182,6 +181,12 @@ def _reaper() -> int:
 def _lower(one: int, other: int) -> bool:
     """Of two limits."""
     return one != resource.RLIM_INFINITY and (other == resource.RLIM_INFINITY or one < other)
+
+
+def _of_threads() -> Iterator[tuple[set[int], int]]:
+    for tid in _threads():
+        with contextlib.suppress(ProcessLookupError):  # it has ended since the list was made
+            yield os.sched_getaffinity(tid), os.getpriority(os.PRIO_PROCESS, tid)
 
 
 def _threads() -> list[int]:

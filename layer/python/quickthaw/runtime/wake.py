@@ -15,6 +15,7 @@ credentials   botocore's own notions of time and region
 randomness    OpenSSL, tempfile, uuid
 generators    generators that nobody seeded, of `random` and NumPy
 identity      thread ids, time zone
+processes     psutil's objects of this process
 settings      limits, processors and the like that the import set for its process
 libraries     Powertools' cold-start flags
 hooks         the function's own after-restore hooks, in order, all of them
@@ -50,6 +51,7 @@ from quickthaw.runtime.renewal import (
     identity,
     libraries,
     logs,
+    processes,
     processor,
     randomness,
     watch,
@@ -84,6 +86,7 @@ class State:
         clients: botocore's.
         generators: those that nobody seeded.
         openssl: the copies of it.
+        processes: psutil's objects of this one.
         client: of the Runtime API.
         settings: what the import changed of its process.
         processor: processor time at the freeze.
@@ -98,6 +101,7 @@ class State:
         self.copies = copies.remember(started)
         self.clients = credentials.remember(started)
         self.openssl = randomness.remember()
+        self.processes = processes.remember()
         self.client = client.prepare()
         self.processor = processor.remember()
         self.clock = clock.Clock(self.processor.reading)
@@ -176,6 +180,7 @@ def _steps(context: dict[str, Any], state: State, handler: str) -> list[tuple[st
         ("randomness", lambda: randomness.renew(state.openssl)),
         ("generators", lambda: generators.renew(state.generators)),
         ("identity", identity.renew),
+        ("processes", lambda: processes.renew(state.processes)),
         ("settings", lambda: settings.renew(state.settings)),
         ("libraries", libraries.renew),
         ("hooks", hooks.renew),

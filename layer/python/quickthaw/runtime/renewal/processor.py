@@ -8,7 +8,7 @@ table: nothing before the thaw, and after it what was read last.  The code
 notes each result, so that a thread that was busy until the dump finds its own
 last reading again, too.  The wake only writes numbers.
 
-Threads are known by their pointer, which they keep; one that is started in the
+Python's threads are known by their pointer, which they keep; one that is started in the
 place of an ended one goes on from there, which its differences do not show.  A
 fork counts from zero again.
 
@@ -24,12 +24,14 @@ number, and what reads /proc (psutil).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
 import resource
-import sys
+import threading
 import time
+from collections.abc import Iterator
 
 from quickthaw.runtime.renewal import clock, imported, machine
 
@@ -39,6 +41,7 @@ _PROCESS, _USER, _SYSTEM, _TICKS, _THREADS = 0, 4, 8, 12, 18
 _EACH_THREAD = 5
 _ELAPSED = _TICKS + 2  # of the entry of `times`
 _WORD = 8  # bytes
+_SCHEDULED_TIME = 6  # of one thread: the low bits of a clock's number, linux/posix-timers.h
 
 
 class Processor:
@@ -54,12 +57,11 @@ class Processor:
         self._frozen: list[int] = []
         if clock.unsupported():
             return
-        threads = list(sys._current_frames())
+        threads = list(_threads())
         count = _THREADS + (len(threads) + 1) * _EACH_THREAD
         table = imported.memory(-(-count * _WORD // mmap.PAGESIZE) * mmap.PAGESIZE)
         self._words = words = (ctypes.c_int64 * count).from_address(table)
-        for at, thread in zip(self._thread_entries(), threads, strict=False):
-            used_ns = time.clock_gettime_ns(time.pthread_getcpuclockid(thread))
+        for at, (thread, used_ns) in zip(self._thread_entries(), threads, strict=False):
             words[at + 2], words[at + 3] = divmod(used_ns, 1_000_000_000)
             words[at + 4] = thread
         self._stand_in(table)
@@ -110,6 +112,15 @@ class Processor:
         elapsed = max(frozen[_ELAPSED + 3], words[_ELAPSED + 3])
         os.times()
         words[_ELAPSED] = max(0, elapsed - words[_ELAPSED + 3])
+
+
+def _threads() -> Iterator[tuple[int, int]]:
+    """The pointer of each thread, and what it has used, nanoseconds."""
+    for thread in threading.enumerate():
+        if thread.ident and thread.native_id:
+            with contextlib.suppress(OSError):  # it has just ended
+                # By the kernel's number: of a thread that has ended the pointer must not be asked.
+                yield thread.ident, time.clock_gettime_ns(~thread.native_id << 3 | _SCHEDULED_TIME)
 
 
 def remember() -> Processor:
