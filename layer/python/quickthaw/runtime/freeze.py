@@ -78,6 +78,7 @@ def main() -> None:
             "env_names": sorted(os.environ),
             "hooks": hooks,
             "modules": _module_files(),
+            "unreached": state.openssl.unreached,
         }
     )
     while (document := _document(names.THAW_FD)).startswith(_QUESTION):  # <- the snapshot is taken here

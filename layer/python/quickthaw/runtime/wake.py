@@ -54,6 +54,7 @@ from quickthaw.runtime.renewal import (
     processes,
     processor,
     randomness,
+    rings,
     watch,
 )
 
@@ -73,6 +74,7 @@ class Before:
         self.settings = settings.now()
         generators.begin()
         environment.begin()
+        rings.begin()
         self.stand_ins = logs.prepare(os.environ)
 
 

@@ -1,4 +1,4 @@
-"""x86-64 machine code that stands between the interpreter and libc's clocks (for `clock` and `processor`).
+"""x86-64 machine code that stands between the interpreter and libc (for `clock`, `processor` and `rings`).
 
 System V calling convention: arguments in rdi, rsi, rdx, the result in eax.  Every
 piece calls the original with an aligned stack (or jumps to it) and touches no
@@ -132,6 +132,13 @@ def times(original: int, entry: int) -> bytes:
     )
     failed = ((b"\x48\x83\xf8\xff", _IF_ZERO),)  # cmp rax, -1
     return b"\x57" + _call(original) + b"\x5f" + _load_rdx(entry) + _guarded(failed, add) + RETURN
+
+
+def refusing(original: int, number: int) -> bytes:
+    """syscall that gives -1 for one system call."""
+    refused = b"\x48\xc7\xc0\xff\xff\xff\xff" + RETURN  # mov rax, -1
+    # cmp edi, number; jne
+    return _guarded(((b"\x81\xff" + number.to_bytes(4, "little"), b"\x75"),), refused) + _jump(original)
 
 
 def _add(unit: int) -> bytes:
