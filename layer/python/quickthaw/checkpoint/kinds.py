@@ -82,7 +82,7 @@ KINDS: Final = {
         Kind(
             name="databases",
             what="SQLite databases in /tmp that are open",
-            instead="it works on, but connections that are opened later know nothing of its locks",
+            instead='it can be read; writing says "attempt to write a readonly database": connect again',
         ),
         Kind(
             name="mappings",
