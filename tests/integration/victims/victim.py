@@ -10,6 +10,8 @@ MODES     of the criu engine, one for each thaw; all five where it is not given
 ENGINES   that give it back; `native` and `criu` where it is not given
 PYTHONS   that it is frozen on by `make test`, besides the one of .venv; `make soak` takes all
 REFUSED   what the checkpoint must say instead of freezing it, a regular expression
+CRIU_COLD what the checkpoint must say of the criu engine where only native gives it back, a regular
+          expression: started by criu it is a cold start with that reason and a cold start's answers
 DECLINED  what the plan must say where only CRIU gives it back, a regular expression
 ALONE     True for one whose thaws may not live side by side, because they use the same port
 BROKEN    what is not as it must be, or {engine: what}: expected to fail, and a failure if it does not
@@ -45,6 +47,7 @@ class Victim:
     pythons: tuple[str, ...] = ()
     refused: str = ""
     declined: str = ""
+    criu_cold: str = ""
     alone: bool = False
     broken: str | Mapping[str, str] = ""
 

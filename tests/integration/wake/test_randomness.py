@@ -176,4 +176,5 @@ def test_an_openssl_that_cannot_be_reached_is_served_only_where_it_renews_itself
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", function.task / "own.so", source], check=True)
     function.freeze(layout="lz4")
     assert function.thaw("native") == 42, "another pid, by which OpenSSL notices"
-    assert "/var/task/own.so has an OpenSSL of its own" in function.reason("criu")
+    lacks = "the randomness of the OpenSSL inside /var/task/own.so, whose generator cannot be renewed"
+    assert function.reason("criu") == f"CRIU does not give back {lacks}"

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 SAME = ("forest", "boosted", "neighbours", "parallel", "trained")
-BROKEN = {"criu": "the wake cannot renew the OpenSSL inside Arrow: every thaw is a cold start"}
+CRIU_COLD = r"the randomness of the OpenSSL inside /var/task/pyarrow/\S+, whose generator cannot be renewed"
 
 RANDOM = np.random.default_rng(5)
 X = RANDOM.random((400, 6))

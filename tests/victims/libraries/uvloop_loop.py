@@ -6,7 +6,6 @@ from typing import Any
 import uvloop
 
 SAME = ("loop", "timer", "task")
-BROKEN = "the checkpoint permits io_uring, which a function on Lambda would not get"
 
 LOOP = uvloop.new_event_loop()
 RANG: list[str] = []

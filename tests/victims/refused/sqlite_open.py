@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-REFUSED = r"descriptor \d+: /tmp/base.sqlite, an open SQLite database"
+REFUSED = r"/tmp/base.sqlite, an open SQLite database, held by sqlite_open\.BASE \(Connection\)"
 BASE = sqlite3.connect("/tmp/base.sqlite", isolation_level=None)
 BASE.execute("create table t (n integer)")
 BASE.execute("begin immediate")

@@ -12,7 +12,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -49,6 +49,7 @@ class Frozen:
         left: what the import left in /tmp.
         wiped_on_fork: memory that is zeroed in children; CRIU's images do not tell.
         native_only: what the criu engine could not give back.
+        unreached: files with an OpenSSL of their own, whose generator the wake cannot renew.
         allowed: what was given up because the user took it upon themselves.
     """
 
@@ -66,6 +67,7 @@ class Frozen:
     left: tuple[left.Entry, ...]
     wiped_on_fork: tuple[tuple[int, int], ...]
     native_only: tuple[refuse.Refusal, ...]
+    unreached: tuple[str, ...]
     allowed: tuple[refuse.Refusal, ...]
     output: str
 
@@ -149,10 +151,7 @@ def _freeze_and_dump(order: CheckpointOrder, images: Path, pipes: _Pipes, on_pro
         os.write(pipes.order_w, (json.dumps(document) + "\n").encode())
         on_progress("import", None)
         stages = talk.until_frozen(lambda stage: on_progress(stage, None))
-        allowed, native_only = _settle(process, order, pipes, talk)
-        lacking.enforce_no_filter(process.pid)
-        lacking.enforce_no_database(process.pid)
-        lacking.enforce_streams(process.pid, inodes)
+        allowed, native_only = _settle(process, order, pipes, talk, inodes)
         left_behind = left.collect(Path(f"/proc/{process.pid}/root/tmp"), ignore={Path(INNER_WORK).name})
         wiped = plan.wiped_on_fork(process.pid)
         mapped = describe.mapped_files(process.pid)
@@ -179,13 +178,18 @@ def _freeze_and_dump(order: CheckpointOrder, images: Path, pipes: _Pipes, on_pro
         left=left_behind,
         wiped_on_fork=wiped,
         native_only=native_only,
+        unreached=tuple(stages["frozen"]["unreached"]),
         allowed=allowed,
         output=talk.output(),
     )
 
 
 def _settle(
-    process: SandboxProcess, order: CheckpointOrder, pipes: _Pipes, talk: Conversation
+    process: SandboxProcess,
+    order: CheckpointOrder,
+    pipes: _Pipes,
+    talk: Conversation,
+    inodes: Mapping[int, int],
 ) -> tuple[tuple[refuse.Refusal, ...], tuple[refuse.Refusal, ...]]:
     """Refuses what stands against a dump, gives up what may be given up.
 
@@ -195,7 +199,7 @@ def _settle(
     Raises:
         CannotFreeze: something stands against it, named with the object that holds it.
     """
-    found = _refusals(process)
+    found = _refusals(process, inodes)
     against = [one for one in found if not one.native or order.layout == "none"]
     if any(one.kind not in order.allow for one in against):
         keys = [one.key for one in against if one.key is not None]
@@ -208,15 +212,16 @@ def _settle(
     given_up = tuple(one for one in against if one.kind in order.allow)
     if given_up:
         relinquish.give_up(given_up, process.pid, lambda what: talk.ask(pipes.order_w, what, "relinquished"))
-        found = _refusals(process)
+        found = _refusals(process, inodes)
         still = [one for one in found if not one.native and one.kind not in relinquish.REMAIN]
         refuse.enforce(still, why=", not even without what --allow gives up")
     return given_up, tuple(one for one in found if one.native)
 
 
-def _refusals(process: SandboxProcess) -> list[refuse.Refusal]:
+def _refusals(process: SandboxProcess, inodes: Mapping[int, int]) -> list[refuse.Refusal]:
     tables = process.run_inside(["/bin/cat", *(f"/proc/sysvipc/{name}" for name in ("shm", "sem", "msg"))])
-    return refuse.refusals(process.pid, inside=process.processes(), tables=tables.stdout.decode())
+    found = refuse.refusals(process.pid, inside=process.processes(), tables=tables.stdout.decode())
+    return [*found, *lacking.of_both(process.pid, inodes)]
 
 
 def _environ(order: CheckpointOrder, spec: SandboxSpec) -> dict[str, str]:

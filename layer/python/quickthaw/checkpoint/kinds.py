@@ -45,7 +45,7 @@ KINDS: Final = {
         ),
         Kind(
             name="listeners",
-            what="listening and bound sockets",
+            what="listening sockets, bound ones of TCP, and Unix sockets with a name",
             instead="a socket that nobody can reach takes its place, and accept() fails",
         ),
         Kind(
@@ -80,6 +80,11 @@ KINDS: Final = {
             instead="the criu engine thaws where the same files lie in /tmp; elsewhere it is a cold start",
         ),
         Kind(
+            name="databases",
+            what="SQLite databases in /tmp that are open",
+            instead='it can be read; writing says "attempt to write a readonly database": connect again',
+        ),
+        Kind(
             name="mappings",
             what="memory that belongs to somebody else: System V segments, files of /tmp (without a native "
             "plan any, else those that are mapped to be written to), rings, huge or secret pages",
@@ -89,6 +94,22 @@ KINDS: Final = {
             name="kernel-objects",
             what="io_uring, userfaultfd, pidfd, perf and what else only the kernel knows",
             why_not="nothing behaves like it without being it",
+        ),
+        Kind(
+            name="streams",
+            what="standard output or standard error that goes elsewhere or is closed",
+            why_not="a thawed process has the streams of its new environment",
+        ),
+        Kind(
+            name="filters",
+            what="filters over the function's own system calls (seccomp)",
+            why_not="the native engine would come back without it, and CRIU may not put one on",
+        ),
+        Kind(
+            name="randomness",
+            what="copies of OpenSSL that are linked into a library, where there is no native plan",
+            why_not="every thaw would draw the same random numbers; the native engine gives it another pid, "
+            "by which OpenSSL notices",
         ),
         Kind(
             name="tracing",

@@ -38,7 +38,7 @@ _WATCHES = ("anon_inode:inotify", "anon_inode:[fanotify]")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full")
 _LAZY = "Open it in the handler on first use, or close it in a hook registered with register_before_snapshot."
 _NO_RING = (
-    "Lambda refuses io_uring, and libuv (uvloop) then does without: freeze where it is refused too, "
+    "Lambda refuses io_uring, and libraries then do without: freeze where it is refused too, "
     "in a container with Docker's own seccomp profile or after `sysctl kernel.io_uring_disabled=2`."
 )
 _RING = "anon_inode:[io_uring]"

@@ -18,7 +18,7 @@ from quickthaw.checkpoint import sockets
 from quickthaw.checkpoint.refuse import Refusal
 
 REMAIN: Final = frozenset(
-    {"ipc", "tmp"}
+    {"ipc", "tmp", "databases"}
 )  # kinds of which nothing is taken away: they are not there after a thaw
 _COLLECTED_S: Final = 5.0  # seconds in which a killed process is gone; milliseconds are usual
 _SOCKETS: Final = {"connections", "listeners"}

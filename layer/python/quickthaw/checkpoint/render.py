@@ -39,6 +39,8 @@ def print_checkpointed(made: Checkpointed, console: Console) -> None:
     table.add_row("a thaw saves", f"{made.cold_init_s:.3f} s of init (a cold start, measured here)")
     if made.allowed:
         table.add_row("given up (--allow)", escape("\n".join(made.allowed)))
+    if made.criu_lacks:
+        table.add_row("criu engine", escape(_starts_cold(made.criu_lacks)))
     if made.secrets is not None:
         found = "\n".join(f"{leak.name}: in {leak}" for leak in made.secrets)
         table.add_row("secrets", escape(found + "\n`publish` will refuse it") if found else "none found")
@@ -61,6 +63,7 @@ def print_seen(seen: Seen, console: Console) -> None:
     table.add_row("descriptors", escape("\n".join(f"{fd}  {what}" for fd, what in seen.descriptors)))
     table.add_row("hooks", ", ".join(f"{count} {name}" for name, count in seen.hooks.items()))
     table.add_row("variables seen", escape(" ".join(seen.env_names)))
+    table.add_row("criu engine", escape(_starts_cold(seen.criu_lacks)) or "gives back all of it")
     table.add_row(
         "stops a thaw here", escape("\n".join(seen.obstacles)) or "nothing that can be seen from here"
     )
@@ -70,6 +73,9 @@ def print_seen(seen: Seen, console: Console) -> None:
 def print_findings(findings: Sequence[Finding], console: Console) -> None:
     """What is wrong, or that nothing is."""
     bad = [one for one in findings if one.problem]
+    for one in findings:
+        if one.about == "engine":
+            console.print(one.what, markup=False)
     if not bad:
         console.print(f"all {len(findings)} checks passed")
         return
@@ -79,6 +85,10 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
     for one in bad:
         table.add_row(escape(one.what), escape(one.problem or ""))
     console.print(table)
+
+
+def _starts_cold(lacks: Sequence[str]) -> str:
+    return "\n".join(f"starts cold: CRIU does not give back {what}" for what in lacks)
 
 
 def _plain(title: str) -> Table:

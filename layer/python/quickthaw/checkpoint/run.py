@@ -53,6 +53,7 @@ class Checkpointed:
         native: the native engine's part.
         output: what the function printed on its way to the freeze point.
         allowed: what was given up, because --allow says so.
+        criu_lacks: why the criu engine will start cold; empty where it thaws.
         secrets: what was found in it that `publish` will refuse; None where nobody looked.
     """
 
@@ -68,6 +69,7 @@ class Checkpointed:
     native: native.NativeLayout
     output: str
     allowed: tuple[str, ...]
+    criu_lacks: tuple[str, ...]
     secrets: tuple[Leak, ...] | None
 
 
@@ -98,7 +100,8 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         cold = _cold_init(order)
         take_over(images)
         # Who allows that files of /tmp are given up has CRIU thaw where they lie in /tmp.
-        lacks = lacking.of_criu(images, () if "tmp" in order.allow else frozen.left)
+        left = () if "tmp" in order.allow else frozen.left
+        lacks = lacking.of_criu(images, left, frozen.unreached)
         on_progress("plan and learn for the native engine", None)
         identity = secrets.token_hex(8)
         planned = native.lay_out(
@@ -117,9 +120,10 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         )
         if planned.layout is None:
             refuse.enforce(
-                frozen.native_only, allow=order.allow, why=f" for the criu engine alone ({planned.reason})"
+                [*frozen.native_only, *lacks],
+                allow=order.allow,
+                why=f" for the criu engine alone ({planned.reason})",
             )
-            lacking.enforce(lacks, why=str(planned.reason))
         begin = time.monotonic()
         packed = pack.pack(
             images,
@@ -153,6 +157,7 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         native=planned,
         output=frozen.output,
         allowed=tuple(one.what for one in frozen.allowed),
+        criu_lacks=tuple(one.what for one in lacks),
         secrets=leaks,
     )
 
@@ -171,7 +176,7 @@ def _body(
     identity: str,
     cold_init_s: float,
     frozen: Frozen,
-    lacks: Sequence[str],
+    lacks: Sequence[refuse.Refusal],
     packed: Mapping[str, pack.PackedPages],
     planned: native.NativeLayout,
     fresh: Path,
@@ -198,7 +203,7 @@ def _body(
             "threads": frozen.threads,
             "pipes": frozen.pipes,
             "allowed": [f"{one.kind}: {one.what}" for one in frozen.allowed],
-            "criu_lacks": lacks,
+            "criu_lacks": [one.what for one in lacks],
         },
         "mapped": frozen.mapped,
         "sources": frozen.sources,

@@ -37,12 +37,13 @@ class Finding:
     Attributes:
         what: what was looked at.
         problem: what is wrong; None where all is well.
-        about: the snapshot's own bytes, this machine, or a secret that the snapshot holds.
+        about: the snapshot's own bytes, this machine, a secret that the snapshot holds, or an engine
+            that declines it everywhere (which is no problem of the snapshot, and is told).
     """
 
     what: str
     problem: str | None
-    about: Literal["bytes", "machine", "secret"] = "bytes"
+    about: Literal["bytes", "machine", "secret", "engine"] = "bytes"
 
 
 def verify(
@@ -85,11 +86,20 @@ def verify(
             about="machine",
         )
     )
+    findings += [
+        Finding(what=f"criu engine starts cold: CRIU does not give back {what}", problem=None, about="engine")
+        for what in criu_lacks(found)
+    ]
     if root is not None:
         for entry in (*found.mapped, *found.sources):
             problem = identity.difference(entry, root)
             findings.append(Finding(what=entry["path"], problem=problem, about="machine"))
     return findings
+
+
+def criu_lacks(found: manifest.Manifest) -> tuple[str, ...]:
+    """What makes the criu engine start cold wherever the snapshot is thawed."""
+    return tuple(found.body["process"].get("criu_lacks") or ())
 
 
 def secrets(verdict: Verdict) -> list[Finding]:

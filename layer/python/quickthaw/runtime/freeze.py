@@ -16,7 +16,6 @@ when they are imported (`renewal.client` has the rest).
 from __future__ import annotations
 
 import ctypes
-import gc
 import importlib
 import json
 import os
@@ -26,8 +25,8 @@ from collections.abc import Callable
 from typing import Any
 
 from quickthaw import names
-from quickthaw.runtime import settings, wake
-from quickthaw.runtime.renewal import connections, loops
+from quickthaw.runtime import wake
+from quickthaw.runtime.renewal import collector, connections, loops
 
 _NEEDED_AFTER = (
     "awslambdaric.lambda_config",
@@ -46,14 +45,13 @@ _QUESTION = b"?"  # a wake context is a JSON object
 
 def main() -> None:
     """The freeze: obeys the order on THAW_FD, is dumped, wakes, serves."""
-    at_start = settings.now()
     order = json.loads(_line(names.THAW_FD))
     # As given, not as os.environ: the interpreter itself may have set LC_CTYPE (PEP 538).
     started: dict[str, str] = order["environ"]
     sys.argv = ["awslambdaric", order["handler"]]
     for name in _NEEDED_AFTER:
         importlib.import_module(name)
-    stand_ins = wake.begin()
+    before = wake.begin()
     try:
         begin = time.monotonic()
         handler = _import_handler(order["handler"])
@@ -65,14 +63,13 @@ def main() -> None:
         hooks = _run_before_snapshot()
         connections.close_idle()
         loops.settle()
-        state = wake.remember(started, stand_ins)
+        state = wake.remember(started, before)
     except BaseException as error:
         import traceback
 
         traceback.print_exc()
         _tell({"stage": "failed", "error": f"{type(error).__name__}: {error}"})
         sys.exit(1)
-    changed = settings.since(at_start)
     _settle()
     _tell(
         {
@@ -81,15 +78,12 @@ def main() -> None:
             "env_names": sorted(os.environ),
             "hooks": hooks,
             "modules": _module_files(),
+            "unreached": state.openssl.unreached,
         }
     )
     while (document := _document(names.THAW_FD)).startswith(_QUESTION):  # <- the snapshot is taken here
         _tell(_answer(json.loads(document[1:]), order["handler"]))
     context = json.loads(document.decode("utf-8", "surrogateescape"))
-    try:
-        settings.apply(changed)
-    except Exception as error:
-        wake._fail(context, "settings", error)
     wake.up(context, state, order["handler"])
 
 
@@ -116,6 +110,7 @@ def _answer(question: dict[str, Any], handler: str) -> dict[str, Any]:
         relinquish(question["relinquish"])
     except OSError as error:
         return {"stage": "failed", "error": f"cannot give up what --allow says: {error}"}
+    _settle()  # finding the holders has left garbage, and may have had a full collection
     return {"stage": "relinquished"}
 
 
@@ -154,15 +149,12 @@ def _settle() -> None:
     """Leaves as little as possible to be dumped, and to be written after a thaw.
 
     Garbage is dropped, and what is left moves out of the collector's sight
-    (gc.freeze): a full collection would otherwise write a word into every
-    container object, and fault in a copy of nearly every page of the heap.
-    What the C heap holds free goes back to the kernel (2 % of the demo's pages,
-    all of them stale bytes that compress badly).
+    (`renewal.collector`).  What the C heap holds free goes back to the kernel
+    (2 % of the demo's pages, all of them stale bytes that compress badly).
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    gc.collect()
-    gc.freeze()
+    collector.settle()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl has none
     if trim is not None:
         trim(0)

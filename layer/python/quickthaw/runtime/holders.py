@@ -19,8 +19,10 @@ neighbours are often not tracked at all.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
+import os
 import sys
 import types
 from collections import deque
@@ -107,11 +109,30 @@ def _held(thing: Any) -> Iterator[tuple[str, int]]:
                 yield "descriptor", kind.fileno(thing)
             except (OSError, ValueError):
                 return  # closed
+    database = getattr(sys.modules.get("_sqlite3"), "Connection", None)
+    if database is not None and issubclass(type(thing), database):
+        yield from (("descriptor", fd) for fd in _of_database(thing))
     mapping = getattr(sys.modules.get("mmap"), "mmap", None)
     if mapping is not None and issubclass(type(thing), mapping):
         # Its first member is the address (Modules/mmapmodule.c); there is no call that tells it.
         address = ctypes.c_void_p.from_address(id(thing) + object.__basicsize__).value
         yield "address", address or 0
+
+
+def _of_database(connection: Any) -> Iterator[int]:
+    """Descriptors of the file of an SQLite connection, without asking it anything: it may be in use."""
+    module: Any = sys.modules["_sqlite3"]
+    # As with mmap: the database is the first member (Modules/_sqlite/connection.h).
+    handle = ctypes.c_void_p.from_address(id(connection) + object.__basicsize__).value
+    name = getattr(ctypes.CDLL(module.__file__), "sqlite3_db_filename", None)
+    if not handle or name is None:
+        return
+    name.argtypes, name.restype = (ctypes.c_void_p, ctypes.c_char_p), ctypes.c_char_p
+    path = os.fsdecode(name(handle, b"main") or b"")
+    for entry in os.listdir("/proc/self/fd") if path else ():
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{entry}") == path:
+                yield int(entry)
 
 
 def _roots(handler_module: str) -> Iterator[list[tuple[str, Any]]]:

@@ -2,10 +2,11 @@
 
 The order is fixed, each step is timed, and the first that fails ends the wake
 (the bootstrap then kills the process and starts cold); each is a module of
-`renewal`:
+`renewal` or stands beside this one:
 
 handler       is the function's still the one that was frozen?
 clock         monotonic time does not go back
+processor     processor time does not, either
 environment   os.environ and, through it, the C environment become the new
               ones; what the import itself had changed is applied again
 telemetry     the runtime's log descriptor is the inherited one
@@ -14,11 +15,14 @@ credentials   botocore's own notions of time and region
 randomness    OpenSSL, tempfile, uuid
 generators    generators that nobody seeded, of `random` and NumPy
 identity      thread ids, time zone
+processes     psutil's objects of this process
+settings      limits, processors and the like that the import set for its process
 libraries     Powertools' cold-start flags
 hooks         the function's own after-restore hooks, in order, all of them
 
 Then what is left of the runtime client is loaded (`renewal.client`), takes over
-the stand-ins of its logging (`renewal.logs`), and runs.
+the stand-ins of its logging (`renewal.logs`), settings that cannot be taken back
+hold again, and it runs.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from typing import Any, NoReturn
 
 from quickthaw import names
 from quickthaw.errors import Declined
-from quickthaw.runtime import report
+from quickthaw.runtime import report, settings
 from quickthaw.runtime.patience import Patience
 from quickthaw.runtime.renewal import (
     client,
@@ -47,12 +51,31 @@ from quickthaw.runtime.renewal import (
     identity,
     libraries,
     logs,
+    processes,
+    processor,
     randomness,
+    rings,
     watch,
 )
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _REASON_CHARACTERS = 2000  # of a reason; an environment variable can hold 128 KiB
+
+
+class Before:
+    """What is noted before the function is imported.
+
+    Attributes:
+        settings: of the process.
+        stand_ins: the runtime's streams and log handler.
+    """
+
+    def __init__(self) -> None:
+        self.settings = settings.now()
+        generators.begin()
+        environment.begin()
+        rings.begin()
+        self.stand_ins = logs.prepare(os.environ)
 
 
 class State:
@@ -65,40 +88,44 @@ class State:
         clients: botocore's.
         generators: those that nobody seeded.
         openssl: the copies of it.
+        processes: psutil's objects of this one.
         client: of the Runtime API.
+        settings: what the import changed of its process.
+        processor: processor time at the freeze.
         clock: the clocks at the freeze.
     """
 
-    def __init__(self, started: dict[str, str], stand_ins: logs.StandIns) -> None:
-        self.stand_ins = stand_ins
+    def __init__(self, started: dict[str, str], before: Before) -> None:
+        self.stand_ins = before.stand_ins
+        self.settings = settings.remember(before.settings)
         self.generators = generators.remember()
         self.environment = environment.remember(started)
         self.copies = copies.remember(started)
         self.clients = credentials.remember(started)
         self.openssl = randomness.remember()
+        self.processes = processes.remember()
         self.client = client.prepare()
-        self.clock = clock.Clock()
+        self.processor = processor.remember()
+        self.clock = clock.Clock(self.processor.reading)
 
 
-def begin() -> logs.StandIns:
-    """Before the function is imported: notes what it seeds, and stands in for the runtime."""
-    generators.begin()
-    environment.begin()
-    return logs.prepare(os.environ)
+def begin() -> Before:
+    """Before the function is imported: notes what it seeds and sets, and stands in for the runtime."""
+    return Before()
 
 
-def remember(started: dict[str, str], stand_ins: logs.StandIns) -> State:
+def remember(started: dict[str, str], before: Before) -> State:
     """Looks at the function right before the freeze.
 
     Args:
         started: the environment that the process was started with.
-        stand_ins: from `begin`.
+        before: from `begin`.
 
     Raises:
         CannotFreeze: it holds something that could not be renewed.
     """
     watch.end()
-    return State(started, stand_ins)
+    return State(started, before)
 
 
 def up(context: dict[str, Any], state: State, handler: str) -> None:
@@ -119,7 +146,7 @@ def up(context: dict[str, Any], state: State, handler: str) -> None:
     try:
         _end_with_parent(context)
         patience = Patience(
-            context, kernel_s, lambda why: _start_cold(context, f"the process could not wake: {why}")
+            context, kernel_s, lambda why: _start_cold(context, state, f"the process could not wake: {why}")
         )
         for name, step in _steps(context, state, handler):
             if name == "hooks":
@@ -131,11 +158,15 @@ def up(context: dict[str, Any], state: State, handler: str) -> None:
         runtime, bootstrap = client.renew(state.client)
         logs.hand_over(state.stand_ins, bootstrap)
         now = kernel_s()
-        steps["runtime"] = now - last
+        steps["runtime"], last = now - last, now
+        name = "settings"
+        settings.renew_for_good(state.settings)
+        now = kernel_s()
+        steps["settings"] += now - last
         patience.lift()
         _tell(context, {"wake_s": now - begin, "steps": steps, "total_s": now - context["started_s"]})
     except BaseException as error:
-        _fail(context, name, error)
+        _fail(context, state, name, error)
     runtime.main(["awslambdaric", handler])
 
 
@@ -143,6 +174,7 @@ def _steps(context: dict[str, Any], state: State, handler: str) -> list[tuple[st
     return [
         ("handler", lambda: _same_handler(context, handler)),
         ("clock", lambda: clock.renew(state.clock)),
+        ("processor", lambda: processor.renew(state.processor)),
         ("environment", lambda: environment.renew(state.environment, context["environ"])),
         ("telemetry", lambda: logs.renew_telemetry(given=context["telemetry"])),
         ("copies", lambda: copies.renew(state.copies, os.environ)),
@@ -150,6 +182,8 @@ def _steps(context: dict[str, Any], state: State, handler: str) -> list[tuple[st
         ("randomness", lambda: randomness.renew(state.openssl)),
         ("generators", lambda: generators.renew(state.generators)),
         ("identity", identity.renew),
+        ("processes", lambda: processes.renew(state.processes)),
+        ("settings", lambda: settings.renew(state.settings)),
         ("libraries", libraries.renew),
         ("hooks", hooks.renew),
     ]
@@ -200,7 +234,7 @@ def _tell(context: dict[str, Any], woke: dict[str, Any]) -> None:
     os.close(names.WOKE_FD)
 
 
-def _fail(context: dict[str, Any], step: str, failure: BaseException) -> NoReturn:
+def _fail(context: dict[str, Any], state: State, step: str, failure: BaseException) -> NoReturn:
     """Ends a process that cannot become what it should be; whoever restored it starts cold."""
     if isinstance(failure, Declined):
         error = f"{step}: {failure}"
@@ -214,11 +248,11 @@ def _fail(context: dict[str, Any], step: str, failure: BaseException) -> NoRetur
     if context["report"] == "woke":
         _write(names.WOKE_FD, {"woke": False, "error": error})
     else:
-        _start_cold(context, f"the process could not wake: {error}")
+        _start_cold(context, state, f"the process could not wake: {error}")
     os._exit(1)
 
 
-def _start_cold(context: dict[str, Any], reason: str) -> None:
+def _start_cold(context: dict[str, Any], state: State, reason: str) -> None:
     """Native engine: there is no parent to start cold, so this process does, as if it had never thawed."""
     import signal
 
@@ -228,12 +262,19 @@ def _start_cold(context: dict[str, Any], reason: str) -> None:
     if context["telemetry"] and telemetry.isdecimal():
         keep.add(int(telemetry))
         os.dup2(names.TELEMETRY_FD, int(telemetry))
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        with contextlib.suppress(OSError, ValueError):  # the C library keeps some for itself
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
         signal.setitimer(timer, 0)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError, ValueError):  # the C library keeps some for itself
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # drops what was pending, and is not to reach the cold start
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    try:
+        settings.put_back(state.settings)
+    except (OSError, ValueError) as error:
+        reason += f"; settings of the snapshot stay: {error}"
     os.umask(0o022)
     os.chdir(environ.get(names.ENV_TASK_ROOT, "/"))
     for fd in map(int, os.listdir("/proc/self/fd")):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import uuid
 from collections import OrderedDict
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from quickthaw.runtime.renewal import copies
+
+from tests.conftest import ROOT
 
 
 class Slotted:
@@ -86,3 +90,30 @@ def test_other_strings_and_places_that_are_gone_are_left_alone() -> None:
     copies.renew(found, {"AWS_ACCESS_KEY_ID": "new"})
     assert held["longer"] == before
     assert held["dict"] == {"a": 1} and held["list"] == ["x"]
+
+
+ASYNCIO = """
+import asyncio, gc, sys
+sys.path.insert(0, {package!r})
+from quickthaw.runtime.renewal import copies
+
+async def several():
+    loop = asyncio.get_running_loop()
+    async def one():
+        done = loop.create_future()
+        loop.call_soon(done.set_result, None)
+        await done
+    await asyncio.gather(*(one() for _ in range(5)))
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(several())
+copies.remember({{"AWS_ACCESS_KEY_ID": "a key that nobody has"}})
+gc.collect()
+loop.run_until_complete(several())
+"""
+
+
+def test_looking_does_not_bring_back_what_asyncio_has_freed(each_python: Path) -> None:
+    script = ASYNCIO.format(package=str(ROOT / "layer" / "python"))
+    done = subprocess.run([each_python, "-I", "-c", script], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr

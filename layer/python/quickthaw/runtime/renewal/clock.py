@@ -26,8 +26,8 @@ taken before the freeze, would lie days ahead on a machine that is days
 younger), replacing libc's function (other libraries' absolute waits).
 
 Not reached: libraries that read the kernel's clock themselves (uvloop, Rust,
-C++), which also wait by it; absolute timers of os.timerfd_settime; CPU time
-(time.process_time, thread_time), which begins anew.
+C++), which also wait by it; absolute timers of os.timerfd_settime.  Processor
+time is `processor`'s.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ _UNKNOWN = ("pthread_cond_clockwait", "pthread_mutex_clocklock", "timer_settime"
 class Clock:
     """The clocks at the freeze, and where the interpreter reads them.
 
+    Args:
+        reading: what the interpreter has been given for clock_gettime, if not libc's.
+
     Attributes:
         frozen_s: seconds by clock id.
         slots: where the interpreter's imports of each function are kept.
@@ -67,16 +70,16 @@ class Clock:
         added_s: what `renew` made the interpreter add to the kernel's clocks, seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reading: int | None = None) -> None:
         self.added_s = 0
         self.slots: dict[str, list[imported.Slot]] = {}
         self.originals: dict[str, int] = {}
-        self.obstacle = _supported()
+        self.obstacle = unsupported()
         if not self.obstacle:
-            self._look()
+            self._look(reading)
         self.frozen_s = _now()
 
-    def _look(self) -> None:
+    def _look(self, reading: int | None) -> None:
         wanted = (_READ, _CONDITION, *_WAITS)
         self.slots = imported.slots((*wanted, *_UNKNOWN, "pthread_condattr_setclock"))
         if _READ not in self.slots:
@@ -90,9 +93,12 @@ class Clock:
         for name in wanted:
             if name in self.slots:
                 self.originals[name] = imported.address(getattr(libc, name))
+        if reading is not None:
+            self.originals[_READ] = reading
 
 
-def _supported() -> str:
+def unsupported() -> str:
+    """Why the interpreter's imports cannot be corrected here; empty where they can."""
     if os.uname().machine != "x86_64":
         return f"there is no correction for {os.uname().machine}"
     if sys.implementation.name != "cpython":

@@ -145,11 +145,11 @@ def protect(start: int, size: int, protection: int) -> None:
         raise OSError(ctypes.get_errno(), f"mprotect: {os.strerror(ctypes.get_errno())}")
 
 
-def executable(pieces: list[bytes]) -> list[int]:
-    """Maps pieces of machine code, each at a multiple of 16; returns their addresses.
+def memory(size: int) -> int:
+    """Maps memory of zeros that stays as long as the process; returns its address.
 
     Raises:
-        OSError: the kernel refuses memory that is executable.
+        OSError: there is none.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
@@ -157,9 +157,19 @@ def executable(pieces: list[bytes]) -> list[int]:
         *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long),
     )
     writable = mmap.PROT_READ | mmap.PROT_WRITE
-    page = libc.mmap(None, mmap.PAGESIZE, writable, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
-    if page is None or page == ctypes.c_void_p(-1).value:
+    found = libc.mmap(None, size, writable, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    if found is None or found == ctypes.c_void_p(-1).value:
         raise OSError(ctypes.get_errno(), f"mmap: {os.strerror(ctypes.get_errno())}")
+    return int(found)
+
+
+def executable(pieces: list[bytes]) -> list[int]:
+    """Maps pieces of machine code, each at a multiple of 16; returns their addresses.
+
+    Raises:
+        OSError: the kernel refuses memory that is executable.
+    """
+    page = memory(mmap.PAGESIZE)
     places, at = [], page
     for piece in pieces:
         ctypes.memmove(at, piece, len(piece))
