@@ -38,7 +38,7 @@ from typing import Any, NoReturn
 
 from quickthaw import names
 from quickthaw.errors import Declined
-from quickthaw.runtime import report, settings
+from quickthaw.runtime import program, report, settings
 from quickthaw.runtime.patience import Patience
 from quickthaw.runtime.renewal import (
     client,
@@ -247,12 +247,11 @@ def _fail(context: dict[str, Any], state: State, step: str, failure: BaseExcepti
     error = error.encode("utf-8", "replace").decode().replace("\0", "?")[:_REASON_CHARACTERS]
     if context["report"] == "woke":
         _write(names.WOKE_FD, {"woke": False, "error": error})
-    else:
-        _start_cold(context, state, f"the process could not wake: {error}")
-    os._exit(1)
+        os._exit(1)
+    _start_cold(context, state, f"the process could not wake: {error}")
 
 
-def _start_cold(context: dict[str, Any], state: State, reason: str) -> None:
+def _start_cold(context: dict[str, Any], state: State, reason: str) -> NoReturn:
     """Native engine: there is no parent to start cold, so this process does, as if it had never thawed."""
     import signal
 
@@ -281,9 +280,8 @@ def _start_cold(context: dict[str, Any], state: State, reason: str) -> None:
         if fd not in keep:
             with contextlib.suppress(OSError):
                 os.set_inheritable(fd, False)
-    command = context["command"]
     why = {names.ENV_DECLINED: reason, names.ENV_SINCE: str(context["started_s"])}
-    os.execvpe(command[0], command, {**environ, **why})
+    program.become(context["command"], {**environ, **why})
 
 
 def _end_with_parent(context: dict[str, Any]) -> None:
