@@ -13,9 +13,11 @@ their ids, and ids grow.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from quickthaw.errors import Declined
@@ -49,9 +51,7 @@ def now() -> Settings:
     libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(reaper), 0, 0, 0)
     return Settings(
         limits={which: resource.getrlimit(which) for which in _LIMITS},
-        threads=tuple(
-            (os.sched_getaffinity(tid), os.getpriority(os.PRIO_PROCESS, tid)) for tid in _threads()
-        ),
+        threads=tuple(_of_threads()),
         slack_ns=libc.prctl(_PR_GET_TIMERSLACK, 0, 0, 0, 0),
         reaper=reaper.value,
     )
@@ -97,6 +97,12 @@ def apply(changed: Settings) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, changed.slack_ns, 0, 0, 0)
     if changed.reaper is not None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, changed.reaper, 0, 0, 0)
+
+
+def _of_threads() -> Iterator[tuple[set[int], int]]:
+    for tid in _threads():
+        with contextlib.suppress(ProcessLookupError):  # it has ended since the list was made
+            yield os.sched_getaffinity(tid), os.getpriority(os.PRIO_PROCESS, tid)
 
 
 def _threads() -> list[int]:
