@@ -194,6 +194,8 @@ void entries_remove(void);
 /* objects.c, fds.c */
 void objects_make(void);
 void fds_place(void);
+void fds_settle(void);
+void fds_take_back(void);
 int scratch(int fd, uint32_t slot);
 
 /* brk.c */
@@ -201,13 +203,14 @@ void memory_map_check(uint64_t heap);
 void memory_map_set(void);
 
 /* process.c */
-void process_set_actions(void);
-void process_set_rest(void);
+void process_set(void);
+void process_take_back(void);
 
 /* threads.c */
 void vectors_place(uint8_t *state, const uint8_t *registers, uint32_t room);
 void threads_start(void);
 void leader_prepare(void);
+void leader_take_back(void);
 _Noreturn void threads_release(void);
 long clone_thread(unsigned long flags, void *stack_top, uint32_t *tid, uint64_t tls, void (*entry)(void *),
 		  void *argument);

@@ -154,6 +154,9 @@ void threads_start(void)
 		futex_wait(&ready, seen);
 }
 
+static bool death_signal_set;
+static int32_t death_signal_found;
+
 /* The leader's thread-local state; no code of liblz4 may run after it, see relocate.c. */
 void leader_prepare(void)
 {
@@ -165,7 +168,15 @@ void leader_prepare(void)
 	tid = SYS(set_tid_address, leader->clear_tid);
 	if (leader->flags & THREAD_PATCH_TID)
 		*(uint32_t *)leader->clear_tid = (uint32_t)tid;
+	if (leader->death_signal)
+		death_signal_set = SYS(prctl, PR_GET_PDEATHSIG, &death_signal_found) == 0;
 	become(leader);
+}
+
+void leader_take_back(void)
+{
+	if (death_signal_set)
+		SYS(prctl, PR_SET_PDEATHSIG, death_signal_found);
 }
 
 /* The point of no return. */
