@@ -68,7 +68,7 @@ struct fetched { /* see fetched.c */
 };
 
 #define TRY_VARIABLE "QUICKTHAW_TRY"
-#define WATCHDOG_NS 5000000000UL /* half of Lambda's init limit: the other is left for the cold start */
+#define WATCHDOG_MOST_S 600UL /* as quickthaw/names.py */
 
 /* No pointer in here leads to argv or the environment but through the copies in the vault. */
 struct thaw {
@@ -78,7 +78,7 @@ struct thaw {
 	int telemetry_fd;      /* _LAMBDA_TELEMETRY_LOG_FD; -1: none */
 	uint32_t tries;        /* how often start_again() has been used */
 	uint32_t attempts;     /* files of attempt_begin() that the wake has to remove */
-	uint64_t watchdog_ns;  /* QUICKTHAW_WATCHDOG, else WATCHDOG_NS */
+	uint64_t watchdog_ns;  /* QUICKTHAW_WATCHDOG, else the plan's limit; 0: not known yet */
 	char **arguments;      /* our own argv */
 	const char *alone;     /* why the fallback is the original command: it is logged here; NULL: it is not */
 	bool off;              /* a cold start is what the function asked for */

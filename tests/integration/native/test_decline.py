@@ -283,6 +283,35 @@ def test_a_changed_mapped_file_declines_by_name(
     assert outcome() == "/tmp/site/mapped.bin is a file of another kind than it was"
 
 
+@pytest.mark.parametrize(
+    ("context", "limit_s"),
+    [({}, 5), ({"cold_init_s": 0.3}, 1), ({"cold_init_s": 2.5}, 2.5), ({"cold_init_s": 7.0}, 3)],
+)
+def test_a_thaw_may_take_what_the_cold_start_takes_that_it_saves(
+    victim: Frozen, context: dict[str, float], limit_s: float, tmp_path: Path
+) -> None:
+    victim.plan(tmp_path, "lazy", context=context)
+    assert layout.HEADER.unpack(file(tmp_path, "plan"))["limit_ns"] == limit_s * 1e9
+
+
+def test_a_thaw_has_the_time_that_the_plan_gives_it(victim: Frozen, snapshot: Path, thaw: Thawer) -> None:
+    plan, at = file(snapshot, "plan"), layout.HEADER.offset("limit_ns")
+
+    def outcome(limit_ns: int, **environ: str) -> str | None:
+        (snapshot / names.NATIVE / "plan").write_bytes(
+            resealed(plan[:at] + limit_ns.to_bytes(8, "little") + plan[at + 8 :])
+        )
+        with thaw(victim, snapshot, modules=("integrity",), environ=environ) as thawed:
+            return thawed.declined()
+
+    said = outcome(1)
+    assert said is not None and said.startswith("the thaw took longer than 0 ms (at block ")
+    assert outcome(1, QUICKTHAW_WATCHDOG="60") is None, "who sets the variable has decided"
+    assert outcome(600 * 10**9) is None
+    for impossible in (0, 600 * 10**9 + 1):
+        assert outcome(impossible) == "the plan is damaged: the time that a thaw may take"
+
+
 def test_a_missing_cpu_feature_declines(
     freeze_victim: Freezer, thaw: Thawer, python: Path, tmp_path: Path
 ) -> None:
