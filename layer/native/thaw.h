@@ -150,6 +150,7 @@ void plan_open(void);
 void plan_check_header(const struct plan_header *header, const char *path);
 void plan_check_bounds(void);
 void plan_check_threads(void);
+void plan_check_outside_vdso(void);
 const struct plan_map *plan_covering(uint64_t start, uint64_t size);
 void plan_check_piece(struct plan_piece piece);
 

@@ -312,6 +312,21 @@ def test_a_thaw_has_the_time_that_the_plan_gives_it(victim: Frozen, snapshot: Pa
         assert outcome(impossible) == "the plan is damaged: the time that a thaw may take"
 
 
+def test_a_thread_that_was_stopped_in_another_kernels_vdso_declines(
+    victim: Frozen, snapshot: Path, thaw: Thawer
+) -> None:
+    """It would go on in code that is a jump by now, or that reads data which are not there."""
+    plan = file(snapshot, "plan")
+    header, last = layout.HEADER.unpack(plan), rows(plan, layout.THREAD)[-1]
+    at = last["frame.offset"] + 176  # its instruction pointer, see plan/frame.py
+    inside = header["vdso_start"] + header["vdso_size"] // 2  # type: ignore[operator]
+    changed = resealed(plan[:at] + inside.to_bytes(8, "little") + plan[at + 8 :])
+    (snapshot / names.NATIVE / "plan").write_bytes(changed)
+    with thaw(victim, snapshot, words="proxy", modules=("integrity",)) as thawed:
+        reason = thawed.declined()
+    assert reason == f"thread {last['tid']} was stopped in the vdso, and this kernel has another one"
+
+
 def test_a_missing_cpu_feature_declines(
     freeze_victim: Freezer, thaw: Thawer, python: Path, tmp_path: Path
 ) -> None:
