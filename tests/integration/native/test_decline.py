@@ -327,6 +327,21 @@ def test_a_thread_that_was_stopped_in_another_kernels_vdso_declines(
     assert reason == f"thread {last['tid']} was stopped in the vdso, and this kernel has another one"
 
 
+@pytest.mark.parametrize("which", [0, -1])
+def test_an_rseq_area_that_is_another_threads_declines(
+    victim: Frozen, snapshot: Path, thaw: Thawer, which: int
+) -> None:
+    """The kernel would write CPU numbers into something else, whenever it takes the processor away."""
+    plan = file(snapshot, "plan")
+    number, header = layout.TABLES.index(layout.THREAD), layout.HEADER.unpack(plan)
+    row = which % int(header[f"tables[{number}].count"])
+    start = int(header[f"tables[{number}].offset"])
+    changed = flipped(plan, start + row * layout.THREAD.size + layout.THREAD.offset("rseq"), 7)
+    (snapshot / names.NATIVE / "plan").write_bytes(resealed(changed))
+    with thaw(victim, snapshot, modules=("integrity",)) as thawed:
+        assert thawed.declined() == "the plan is damaged: a thread's rseq area"
+
+
 def test_a_missing_cpu_feature_declines(
     freeze_victim: Freezer, thaw: Thawer, python: Path, tmp_path: Path
 ) -> None:
