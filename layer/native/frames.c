@@ -122,17 +122,6 @@ static void check_own_frame(const struct plan_thread *threads, uint32_t at)
 			BAD("two threads have the same registers");
 }
 
-/* rseq's area is thread-local: as far from each thread's pointer as from any other's (glibc's __rseq_offset). */
-static void check_rseq_offset(const struct plan_thread *threads, uint32_t at)
-{
-	uint32_t first = 0;
-
-	while (!threads[first].rseq && first < at)
-		first++;
-	if (threads[at].rseq && threads[at].rseq - threads[at].fs_base != threads[first].rseq - threads[first].fs_base)
-		BAD("a thread's rseq area");
-}
-
 /* Who was stopped in the vdso goes on in the middle of it: in the same code, with the same data, or not at all. */
 void plan_check_outside_vdso(void)
 {
@@ -154,10 +143,8 @@ void plan_check_threads(void)
 		BAD("the number of threads");
 	for (uint32_t at = 0; at < COUNT(TABLE_THREADS); at++)
 		check_thread(&threads[at]);
-	for (uint32_t at = 0; at < COUNT(TABLE_THREADS); at++) {
+	for (uint32_t at = 0; at < COUNT(TABLE_THREADS); at++)
 		check_own_frame(threads, at);
-		check_rseq_offset(threads, at);
-	}
 	if (COUNT(TABLE_SIGACTIONS) != 64)
 		BAD("the number of signals");
 	for (uint32_t at = 0; at < COUNT(TABLE_SIGACTIONS); at++) {
