@@ -138,10 +138,10 @@ void fds_settle(void)
 {
 	const struct plan_header *plan = thaw.plan;
 	const struct plan_fd *fds = ROWS(plan_fd, TABLE_FDS);
-	const uint32_t own[] = { plan->thaw_fd, plan->woke_fd, plan->telemetry_fd };
 
-	for (uint32_t at = 0; at < sizeof(own) / sizeof(own[0]); at++)
-		SYS(fcntl, own[at], F_SETFD, 0);
+	/* The wake closes woke_fd before it runs anything. */
+	SYS(fcntl, plan->thaw_fd, F_SETFD, 0);
+	SYS(fcntl, plan->telemetry_fd, F_SETFD, 0);
 	for (uint32_t at = 0; at < COUNT(TABLE_FDS); at++)
 		if (!fds[at].cloexec)
 			SYS(fcntl, fds[at].fd, F_SETFD, 0);

@@ -14,7 +14,7 @@
 
 #define PLAN_MAGIC 0x0a0d4e414c505451ULL  /* "QTPLAN\r\n" */
 #define PAGES_MAGIC 0x0a0d454741505451ULL /* "QTPAGE\r\n" */
-#define PLAN_VERSION 6
+#define PLAN_VERSION 7
 #define PLAN_MACHINE 62 /* EM_X86_64 */
 #define SAMPLE_ROOM 0x8000 /* most bytes of a file that are compared as one sample */
 
