@@ -308,6 +308,8 @@ void plan_check_bounds(void)
 	check_text(thaw.plan->cwd);
 	plan_check_piece(thaw.plan->auxv);
 	plan_check_piece(thaw.plan->context);
+	if (!thaw.plan->limit_ns || thaw.plan->limit_ns > WATCHDOG_MOST_S * 1000000000UL)
+		BAD("the time that a thaw may take");
 	if (thaw.plan->layout < LAYOUT_LZ4 || thaw.plan->layout > LAYOUT_HOT)
 		BAD("the layout");
 }

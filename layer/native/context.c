@@ -147,7 +147,7 @@ static void send(const char *text, size_t size)
 		fd = (int)SYS(memfd_create, "wake", 0);
 		if (fd < 0)
 			decline("the wake context has %u bytes, and a memfd is refused: %e", size, (long)fd);
-		if (SYS(dup3, fd, thaw.plan->thaw_fd, 0) < 0)
+		if (SYS(dup3, fd, thaw.plan->thaw_fd, O_CLOEXEC) < 0)
 			decline("no descriptor for the wake context");
 	}
 	for (size_t done = 0; done < size;) {

@@ -1,9 +1,10 @@
 /*
  * The way out: exec the next thing, with the reason in its environment.
  *
- * Possible at every step, see thaw.h.  The signal mask is the only state that
- * exec keeps and that we change before the end; it is put back.  Only one
- * thread may get through: a decoder and the leader can fail at the same time.
+ * Possible at every step, see thaw.h.  What exec keeps is put back, as far as
+ * it has been changed: files in /tmp, descriptors, timers, signal actions, the
+ * signal mask.  Only one thread may get through: a decoder and the leader can
+ * fail at the same time.
  */
 #include <stdarg.h>
 
@@ -105,6 +106,9 @@ _Noreturn void start_fallback(const char *reason)
 		nobody = 0;
 	}
 	entries_remove();
+	leader_take_back();
+	process_take_back();
+	fds_take_back();
 	SYS(rt_sigprocmask, SIG_SETMASK, &thaw.signal_mask, NULL, 8);
 	while (thaw.environ[count])
 		count++;

@@ -1,4 +1,9 @@
-/* Gives the open files their descriptor numbers, then what belongs to numbers: epoll lists and locks. */
+/*
+ * Gives the open files their descriptor numbers, then what belongs to numbers: epoll lists and locks.
+ *
+ * Until nothing can decline any more, all of them are closed on exec, and what
+ * the environment had at their numbers is kept: the cold start gets it back.
+ */
 #include "thaw.h"
 
 #define EPOLL_CTL_ADD 1
@@ -8,6 +13,7 @@
 #define LOCK_SH 1
 #define LOCK_EX 2
 #define LOCK_NB 4
+#define MOST_KEPT 16 /* Lambda gives one: for telemetry */
 
 struct epoll_event { /* packed on x86-64 */
 	uint32_t events;
@@ -21,10 +27,33 @@ struct flock {
 	int32_t pid, pad2;
 };
 
-static void place(int from, uint32_t number, bool cloexec)
-{
-	long result = SYS(dup3, from, number, cloexec ? O_CLOEXEC : 0);
+static struct kept {
+	uint32_t number;
+	int copy;
+} kept[MOST_KEPT];
+static uint32_t kept_count;
 
+/* A descriptor of the environment's, which a cold start would have. */
+static void keep(uint32_t number)
+{
+	long flags = SYS(fcntl, number, F_GETFD), copy;
+
+	if (flags < 0 || flags & FD_CLOEXEC)
+		return;
+	/* Above ours, which are above the process's. */
+	copy = SYS(fcntl, number, F_DUPFD_CLOEXEC, thaw.plan->scratch_fd + COUNT(TABLE_OBJECTS) + 2);
+	if (copy < 0 || kept_count == MOST_KEPT)
+		decline("descriptor %u of the environment cannot be kept: %e", (unsigned long)number,
+			copy < 0 ? copy : (long)-EMFILE);
+	kept[kept_count++] = (struct kept){ number, (int)copy };
+}
+
+static void place(int from, uint32_t number)
+{
+	long result;
+
+	keep(number);
+	result = SYS(dup3, from, number, O_CLOEXEC);
 	if (result < 0)
 		decline("no descriptor %u: %e", (unsigned long)number, result);
 }
@@ -74,18 +103,20 @@ static void place_own(void)
 	long null;
 
 	if (thaw.telemetry_fd > 2 && thaw.telemetry_fd != (int)plan->telemetry_fd &&
-	    SYS(dup3, thaw.telemetry_fd, plan->telemetry_fd, 0) >= 0) {
+	    SYS(fcntl, thaw.telemetry_fd, F_GETFD) >= 0) {
+		place(thaw.telemetry_fd, plan->telemetry_fd);
+		keep((uint32_t)thaw.telemetry_fd);
 		SYS(close, thaw.telemetry_fd);
 	} else if (thaw.telemetry_fd != (int)plan->telemetry_fd) {
 		thaw.telemetry_fd = -1;
 		null = SYS(open, "/dev/null", O_RDWR | O_CLOEXEC);
 		if (null < 0)
 			decline("cannot open /dev/null: %e", null);
-		place((int)null, plan->telemetry_fd, false);
+		place((int)null, plan->telemetry_fd);
 		SYS(close, null);
 	}
-	place((int)plan->telemetry_fd, plan->woke_fd, false);
-	place(thaw.thaw_read, plan->thaw_fd, false);
+	place((int)plan->telemetry_fd, plan->woke_fd);
+	place(thaw.thaw_read, plan->thaw_fd);
 	SYS(close, thaw.thaw_read);
 }
 
@@ -95,9 +126,34 @@ void fds_place(void)
 
 	place_own();
 	for (uint32_t at = 0; at < COUNT(TABLE_FDS); at++)
-		place((int)(thaw.plan->scratch_fd + fds[at].object), fds[at].fd, fds[at].cloexec);
+		place((int)(thaw.plan->scratch_fd + fds[at].object), fds[at].fd);
 	for (uint32_t at = 0; at < COUNT(TABLE_OBJECTS); at++)
 		SYS(close, thaw.plan->scratch_fd + at);
 	add_watches();
 	take_locks();
+}
+
+/* Nothing can decline any more. */
+void fds_settle(void)
+{
+	const struct plan_header *plan = thaw.plan;
+	const struct plan_fd *fds = ROWS(plan_fd, TABLE_FDS);
+
+	/* The wake closes woke_fd before it runs anything. */
+	SYS(fcntl, plan->thaw_fd, F_SETFD, 0);
+	SYS(fcntl, plan->telemetry_fd, F_SETFD, 0);
+	for (uint32_t at = 0; at < COUNT(TABLE_FDS); at++)
+		if (!fds[at].cloexec)
+			SYS(fcntl, fds[at].fd, F_SETFD, 0);
+	while (kept_count)
+		SYS(close, kept[--kept_count].copy);
+}
+
+void fds_take_back(void)
+{
+	while (kept_count) {
+		struct kept *one = &kept[--kept_count];
+
+		SYS(dup3, one->copy, one->number, 0);
+	}
 }

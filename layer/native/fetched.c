@@ -16,8 +16,6 @@
 #define HANDOVER "QUICKTHAW_HANDOVER"
 #define MOST_PARTS 2048 /* as quickthaw/runtime/handover.py */
 #define FAILED 0xffffffffU
-#define F_SETFD 2
-#define FD_CLOEXEC 1
 #define POLLIN 1
 
 struct message {

@@ -122,6 +122,18 @@ static void check_own_frame(const struct plan_thread *threads, uint32_t at)
 			BAD("two threads have the same registers");
 }
 
+/* Who was stopped in the vdso goes on in the middle of it: in the same code, with the same data, or not at all. */
+void plan_check_outside_vdso(void)
+{
+	const struct plan_thread *threads = ROWS(plan_thread, TABLE_THREADS);
+	const struct plan_header *plan = thaw.plan;
+
+	for (uint32_t at = 0; at < COUNT(TABLE_THREADS); at++)
+		if (word_at(PIECE(threads[at].frame), INSTRUCTION) - plan->vdso_start < plan->vdso_size)
+			decline("thread %u was stopped in the vdso, and this kernel has another one",
+				(unsigned long)threads[at].tid);
+}
+
 void plan_check_threads(void)
 {
 	const struct plan_thread *threads = ROWS(plan_thread, TABLE_THREADS);

@@ -89,12 +89,12 @@ static void run(void)
 	threads_start();
 	fds_place();
 	attempt_keep();
-	process_set_rest();
 	memory_map_set();
 	leader_prepare();
 	phase_end(PHASE_FINISH);
 	context_send();
-	process_set_actions(); /* ours, for crashes, are given up last */
+	process_set(); /* the last that can decline */
+	fds_settle();
 	drop_own_memory();
 	if (thaw.options.hold) {
 		SYS(write, STDERR, "held\n", 5);

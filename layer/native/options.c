@@ -21,7 +21,6 @@
 #define BIN "bin/"
 #define IN_S3 "s3://"
 #define MOST_WORDS 128
-#define WATCHDOG_MOST_S 600UL /* as quickthaw/names.py */
 
 static char boot_path[512];
 static char *second[MOST_WORDS];
@@ -206,7 +205,6 @@ bool options_read(int argc, char **argv, char **environ)
 	thaw.arguments = argv;
 	thaw.snapshot = DEFAULT_SNAPSHOT;
 	thaw.telemetry_fd = -1;
-	thaw.watchdog_ns = WATCHDOG_NS;
 	take_tries(environ);
 	fetched_take(environ);
 	for (char **entry = environ; *entry; entry++) {

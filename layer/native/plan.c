@@ -58,6 +58,8 @@ void plan_open(void)
 		decline("%s is damaged: its checksum does not fit", path);
 	plan->checksum = expected;
 	thaw.plan = plan;
+	if (!thaw.watchdog_ns)
+		thaw.watchdog_ns = plan->limit_ns;
 	format_to(thaw.fetched.name, sizeof(thaw.fetched.name), "%s", thaw.snapshot);
 	thaw.bytes_read += size;
 }

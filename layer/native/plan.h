@@ -14,7 +14,7 @@
 
 #define PLAN_MAGIC 0x0a0d4e414c505451ULL  /* "QTPLAN\r\n" */
 #define PAGES_MAGIC 0x0a0d454741505451ULL /* "QTPAGE\r\n" */
-#define PLAN_VERSION 6
+#define PLAN_VERSION 7
 #define PLAN_MACHINE 62 /* EM_X86_64 */
 #define SAMPLE_ROOM 0x8000 /* most bytes of a file that are compared as one sample */
 
@@ -239,6 +239,7 @@ struct plan_header {
 	uint64_t area;
 	uint64_t packed_size; /* of pages.lz4; 0: none */
 	uint64_t raw_size;    /* of pages.raw; 0: none */
+	uint64_t limit_ns;    /* that a thaw may take: what the cold start takes that it saves, see plan/build.py */
 	uint32_t layout;
 	uint32_t max_fd;
 	struct plan_cpu cpu;

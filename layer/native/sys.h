@@ -36,6 +36,9 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
 #define AT_FDCWD (-100)
 #define SEEK_SET 0
 
+#define FD_CLOEXEC 1
+#define F_GETFD 1
+#define F_SETFD 2
 #define F_DUPFD_CLOEXEC 1030
 #define F_SETFL 4
 #define F_SETLK 6
@@ -114,6 +117,7 @@ struct sys_stat { /* struct stat of asm/stat.h, x86-64 */
 #define ARCH_SET_FS 0x1002
 
 #define PR_SET_PDEATHSIG 1
+#define PR_GET_PDEATHSIG 2
 #define PR_SET_NAME 15
 #define PR_SET_MM 35
 #define PR_SET_MM_MAP 14
@@ -124,6 +128,7 @@ struct sys_stat { /* struct stat of asm/stat.h, x86-64 */
 #define SIGBUS 7
 #define SIGFPE 8
 #define SIGSEGV 11
+#define SIG_IGN 1
 #define SIG_SETMASK 2
 #define SA_RESTORER 0x04000000UL
 

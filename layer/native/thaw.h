@@ -69,7 +69,7 @@ struct fetched { /* see fetched.c */
 };
 
 #define TRY_VARIABLE "QUICKTHAW_TRY"
-#define WATCHDOG_NS 5000000000UL /* half of Lambda's init limit: the other is left for the cold start */
+#define WATCHDOG_MOST_S 600UL /* as quickthaw/names.py */
 
 /* No pointer in here leads to argv or the environment but through the copies in the vault. */
 struct thaw {
@@ -80,7 +80,7 @@ struct thaw {
 	uint32_t tries;        /* how often start_again() has been used */
 	uint32_t attempts[MOST_ATTEMPTS]; /* numbers of the files that the wake has to remove; 0: none */
 	int attempt_fd;        /* holds the lock of ours; 0: there is none */
-	uint64_t watchdog_ns;  /* QUICKTHAW_WATCHDOG, else WATCHDOG_NS */
+	uint64_t watchdog_ns;  /* QUICKTHAW_WATCHDOG, else the plan's limit; 0: not known yet */
 	char **arguments;      /* our own argv */
 	const char *alone;     /* why the fallback is the original command: it is logged here; NULL: it is not */
 	bool off;              /* a cold start is what the function asked for */
@@ -152,6 +152,7 @@ void plan_open(void);
 void plan_check_header(const struct plan_header *header, const char *path);
 void plan_check_bounds(void);
 void plan_check_threads(void);
+void plan_check_outside_vdso(void);
 const struct plan_map *plan_covering(uint64_t start, uint64_t size);
 void plan_check_piece(struct plan_piece piece);
 
@@ -197,6 +198,8 @@ void entries_remove(void);
 /* objects.c, fds.c */
 void objects_make(void);
 void fds_place(void);
+void fds_settle(void);
+void fds_take_back(void);
 int scratch(int fd, uint32_t slot);
 
 /* brk.c */
@@ -204,13 +207,14 @@ void memory_map_check(uint64_t heap);
 void memory_map_set(void);
 
 /* process.c */
-void process_set_actions(void);
-void process_set_rest(void);
+void process_set(void);
+void process_take_back(void);
 
 /* threads.c */
 void vectors_place(uint8_t *state, const uint8_t *registers, uint32_t room);
 void threads_start(void);
 void leader_prepare(void);
+void leader_take_back(void);
 _Noreturn void threads_release(void);
 long clone_thread(unsigned long flags, void *stack_top, uint32_t *tid, uint64_t tls, void (*entry)(void *),
 		  void *argument);

@@ -108,16 +108,28 @@ static void wait_at_gate(void *argument)
 	enter(frame_of(index));
 }
 
-/* What the plan says of a thread must fit the memory that it is about; the last look before it runs. */
-static void check_memory(const struct plan_thread *thread)
+/* rseq's area is thread-local: as far from each thread's pointer as from any other's (glibc's __rseq_offset). */
+static bool rseq_is_elsewhere(const struct plan_thread *threads, uint32_t at)
 {
+	uint32_t first = 0;
+
+	while (!threads[first].rseq)
+		first++;
+	return threads[at].rseq - threads[at].fs_base != threads[first].rseq - threads[first].fs_base;
+}
+
+/* What the plan says of a thread must fit the memory that it is about; the last look before it runs. */
+static void check_memory(const struct plan_thread *threads, uint32_t at)
+{
+	const struct plan_thread *thread = &threads[at];
 	const uint32_t *rseq = (const uint32_t *)thread->rseq; /* cpu_id_start, cpu_id; at 8 rseq_cs */
 
 	if (*(const uint64_t *)thread->fs_base != thread->fs_base) /* the ABI's own address, psABI 3.4.2 */
 		decline("the plan is damaged: thread %u has no thread area", (unsigned long)thread->tid);
 	if (thread->flags & THREAD_PATCH_TID && *(const uint32_t *)thread->clear_tid != thread->tid)
 		decline("the plan is damaged: thread %u does not know its id", (unsigned long)thread->tid);
-	if (rseq && (rseq[0] != rseq[1] || rseq[0] > RSEQ_CPU_MAX || *(const uint64_t *)(rseq + 2)))
+	if (rseq && (rseq[0] != rseq[1] || rseq[0] > RSEQ_CPU_MAX || *(const uint64_t *)(rseq + 2) ||
+		     rseq_is_elsewhere(threads, at)))
 		decline("the plan is damaged: thread %u has no rseq area", (unsigned long)thread->tid);
 }
 
@@ -134,7 +146,7 @@ void threads_start(void)
 	for (uint32_t at = 0; at < count; at++) {
 		uint64_t state = (uint64_t)frame_of(at) + FPSTATE;
 
-		check_memory(&threads[at]);
+		check_memory(threads, at);
 		__builtin_memcpy(frame_of(at), PIECE(threads[at].frame), FRAME_SIZE);
 		__builtin_memcpy(frame_of(at) + FPSTATE_POINTER, &state, sizeof(state));
 		if (threads[at].vectors.size)
@@ -154,6 +166,9 @@ void threads_start(void)
 		futex_wait(&ready, seen);
 }
 
+static bool death_signal_set;
+static int32_t death_signal_found;
+
 /* The leader's thread-local state; no code of liblz4 may run after it, see relocate.c. */
 void leader_prepare(void)
 {
@@ -165,7 +180,15 @@ void leader_prepare(void)
 	tid = SYS(set_tid_address, leader->clear_tid);
 	if (leader->flags & THREAD_PATCH_TID)
 		*(uint32_t *)leader->clear_tid = (uint32_t)tid;
+	if (leader->death_signal)
+		death_signal_set = SYS(prctl, PR_GET_PDEATHSIG, &death_signal_found) == 0;
 	become(leader);
+}
+
+void leader_take_back(void)
+{
+	if (death_signal_set)
+		SYS(prctl, PR_SET_PDEATHSIG, death_signal_found);
 }
 
 /* The point of no return. */

@@ -6,7 +6,8 @@
  * has other code with other offsets: then the old code is put back where it
  * was, and every function in it becomes a jump into this kernel's vdso, which
  * stays parked in our area.  Functions that this kernel does not have become
- * the system call of the same name.
+ * the system call of the same name.  A thread that was stopped in the middle of
+ * such a function cannot go on there.
  */
 #include "thaw.h"
 
@@ -174,8 +175,10 @@ static void proxy(void)
 
 void vdso_place(void)
 {
-	if (thaw.vdso_identical)
+	if (thaw.vdso_identical) {
 		move_all(thaw.plan->vvar_start);
-	else
+	} else {
+		plan_check_outside_vdso();
 		proxy();
+	}
 }

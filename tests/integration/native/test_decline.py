@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -281,6 +282,66 @@ def test_a_changed_mapped_file_declines_by_name(
     assert outcome() == "cannot make /tmp/site/mapped.bin again: no such file"
     os.mkfifo(library)
     assert outcome() == "/tmp/site/mapped.bin is a file of another kind than it was"
+
+
+@pytest.mark.parametrize(
+    ("context", "limit_s"),
+    [({}, 5), ({"cold_init_s": 0.3}, 1), ({"cold_init_s": 2.5}, 2.5), ({"cold_init_s": 7.0}, 3)],
+)
+def test_a_thaw_may_take_what_the_cold_start_takes_that_it_saves(
+    victim: Frozen, context: dict[str, float], limit_s: float, tmp_path: Path
+) -> None:
+    victim.plan(tmp_path, "lazy", context=context)
+    assert layout.HEADER.unpack(file(tmp_path, "plan"))["limit_ns"] == limit_s * 1e9
+
+
+def test_a_thaw_has_the_time_that_the_plan_gives_it(victim: Frozen, snapshot: Path, thaw: Thawer) -> None:
+    plan, at = file(snapshot, "plan"), layout.HEADER.offset("limit_ns")
+
+    def outcome(limit_ns: int, **environ: str) -> str | None:
+        (snapshot / names.NATIVE / "plan").write_bytes(
+            resealed(plan[:at] + limit_ns.to_bytes(8, "little") + plan[at + 8 :])
+        )
+        with thaw(victim, snapshot, modules=("integrity",), environ=environ) as thawed:
+            return thawed.declined()
+
+    said = outcome(1)
+    assert said is not None and said.startswith("the thaw took longer than 0 ms (at block ")
+    assert outcome(1, QUICKTHAW_WATCHDOG="60") is None, "who sets the variable has decided"
+    assert outcome(600 * 10**9) is None
+    for impossible in (0, 600 * 10**9 + 1):
+        assert outcome(impossible) == "the plan is damaged: the time that a thaw may take"
+
+
+def test_a_thread_that_was_stopped_in_another_kernels_vdso_declines(
+    victim: Frozen, snapshot: Path, thaw: Thawer
+) -> None:
+    """It would go on in code that is a jump by now, or that reads data which are not there."""
+    plan = file(snapshot, "plan")
+    header, last = layout.HEADER.unpack(plan), rows(plan, layout.THREAD)[-1]
+    at = last["frame.offset"] + 176  # its instruction pointer, see plan/frame.py
+    inside = header["vdso_start"] + header["vdso_size"] // 2  # type: ignore[operator]
+    changed = resealed(plan[:at] + inside.to_bytes(8, "little") + plan[at + 8 :])
+    (snapshot / names.NATIVE / "plan").write_bytes(changed)
+    with thaw(victim, snapshot, words="proxy", modules=("integrity",)) as thawed:
+        reason = thawed.declined()
+    assert reason == f"thread {last['tid']} was stopped in the vdso, and this kernel has another one"
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_an_rseq_area_that_is_another_threads_declines(
+    victim: Frozen, snapshot: Path, thaw: Thawer, which: int
+) -> None:
+    """The kernel would write CPU numbers into something else, whenever it takes the processor away."""
+    plan = file(snapshot, "plan")
+    number, header = layout.TABLES.index(layout.THREAD), layout.HEADER.unpack(plan)
+    row = which % int(header[f"tables[{number}].count"])
+    start = int(header[f"tables[{number}].offset"])
+    changed = flipped(plan, start + row * layout.THREAD.size + layout.THREAD.offset("rseq"), 7)
+    (snapshot / names.NATIVE / "plan").write_bytes(resealed(changed))
+    with thaw(victim, snapshot, modules=("integrity",)) as thawed:
+        reason = thawed.declined()
+    assert reason is not None and re.fullmatch(r"the plan is damaged: thread \d+ has no rseq area", reason)
 
 
 def test_a_missing_cpu_feature_declines(

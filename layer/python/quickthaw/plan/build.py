@@ -38,6 +38,7 @@ from quickthaw.plan.hot import HotSet
 from quickthaw.plan.left import Entry
 from quickthaw.plan.refuse import refusals
 from quickthaw.plan.tables import Tables
+from quickthaw.runtime import watchdog
 
 PLAN: Final = "plan"
 PACKED: Final = "pages.lz4"
@@ -98,7 +99,8 @@ def build(
         resolve: turns a path of the frozen process into one of this machine.
         cpu_flags: /proc/cpuinfo flags that a thaw demands; None: all of this machine's that libraries use.
         sources: files that must be the same besides the mapped ones, as the process sees them.
-        context: members added to the wake context.
+        context: members added to the wake context.  `cold_init_s` of it, the cold start that a thaw saves, is
+            also what the restorer may take; where nobody knows it, half of Lambda's limit for an init.
         level: LZ4 HC level.
         area: where the restorer works in the address space; None: the first place that is free.
         wiped_on_fork: address ranges [start, end) with MADV_WIPEONFORK (`advice.wiped_on_fork`): BoringSSL
@@ -240,6 +242,7 @@ class _Plan:
             area=area if area is not None else self._area(layout.AREA_PACKED + packed_size),
             packed_size=packed_size,
             raw_size=raw.size,
+            limit_ns=_limit_ns(context),
             layout=layout.LAYOUTS[self.layout],
             **{f"cpu__{word}": bits for word, bits in self._cpu(cpu_flags).items()},
             **state.add_vdso(self.tables, self.process, self.store),
@@ -315,6 +318,13 @@ class _Plan:
             raw_size=raw_size,
             foreign_allocator=self.foreign,
         )
+
+
+def _limit_ns(context: Mapping[str, object]) -> int:
+    """The whole thaw's limit is the restore's, too: what is left of it is the wake's (`runtime.patience`)."""
+    cold_init_s = context.get("cold_init_s", names.INIT_LIMIT_S / 2)
+    assert isinstance(cold_init_s, float)
+    return round(watchdog.total_s(None, cold_init_s) * 1e9)
 
 
 def _members(context: Mapping[str, object]) -> bytes:

@@ -18,7 +18,7 @@ from typing import Final
 
 MAGIC: Final = int.from_bytes(b"QTPLAN\r\n", "little")
 PAGES_MAGIC: Final = int.from_bytes(b"QTPAGE\r\n", "little")
-VERSION: Final = 6
+VERSION: Final = 7
 MACHINE_X86_64: Final = 62  # EM_X86_64, elf.h
 
 # The restorer's own area of the address space, relative to Header.area.
@@ -272,6 +272,7 @@ HEADER: Final = Record(
         ("area", "Q"),
         ("packed_size", "Q"),
         ("raw_size", "Q"),
+        ("limit_ns", "Q"),
         ("layout", "I"),
         ("max_fd", "I"),
         *((f"cpu.{name}", "I") for name in CPU_FIELDS),

@@ -83,6 +83,41 @@ def test_every_clock_moves_and_every_wait_lasts(each_python: Path) -> None:
     assert seen["refused"] and seen["child"] == 0
 
 
+ENDING = """
+import sys, threading, time
+sys.path.insert(0, {package!r})
+from quickthaw.runtime.renewal import clock
+
+threading.stack_size(64 << 20)  # unmapped when the thread ends
+sys.setswitchinterval(1e-6)
+remembered, over = clock.Clock(), threading.Event()
+
+def churn():
+    while not over.is_set():
+        threads = [threading.Thread(target=time.sleep, args=(0.0002,)) for _ in range(8)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+
+churning = threading.Thread(target=churn)
+churning.start()
+for number in remembered.frozen_s:
+    remembered.frozen_s[number] += 3599.5
+try:
+    clock.renew(remembered)
+finally:
+    over.set()
+churning.join()
+assert remembered.added_s == 3600, remembered.added_s
+"""
+
+
+def test_threads_may_end_while_waits_are_interrupted(each_python: Path) -> None:
+    script = ENDING.format(package=str(ROOT / "layer" / "python"))
+    for _ in range(5):
+        done = subprocess.run([each_python, "-I", "-c", script], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_slot_holds_the_address_of_its_function() -> None:
     time.clock_gettime(time.CLOCK_MONOTONIC)  # the linker fills slots at the first call
     (slot,) = imported.slots(["clock_gettime"])["clock_gettime"]

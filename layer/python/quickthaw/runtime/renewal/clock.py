@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import errno
 import math
 import os
 import signal
@@ -48,6 +49,7 @@ from quickthaw.runtime.renewal import identity, imported, machine
 _CLOCKS = (1, 4, 6, 7)
 _PAUSE_US = 1000  # for calls that were between reading the clock and waiting by it
 _PATIENCE_S = 0.1  # with threads that do not come to rest
+_TGKILL = 234  # asm/unistd_64.h; glibc has no function of that name before 2.30
 
 _READ = "clock_gettime"
 _CONDITION = "pthread_cond_timedwait"
@@ -133,7 +135,7 @@ def _correct(clock: Clock, behind_s: int) -> None:
     code = {name: machine.stand_in(name, original, behind_s) for name, original in clock.originals.items()}
     places = imported.executable([machine.RETURN, *code.values()])
     handler, entries = places[0], dict(zip(code, places[1:], strict=True))
-    others = sys._current_frames().keys() - {_thread.get_ident()}
+    others = len(sys._current_frames()) > 1
     for name in (_CONDITION, _READ):
         imported.put(clock.slots.get(name, ()), entries.get(name, 0))
     if others:
@@ -141,13 +143,15 @@ def _correct(clock: Clock, behind_s: int) -> None:
     for name in _WAITS:
         imported.put(clock.slots.get(name, ()), entries.get(name, 0))
     if others:
-        _interrupt(others, handler)
+        # Those of now: one that began in between may wait by the corrected clock, in a call that was not.
+        _interrupt(set(identity.native_ids().values()) - {_thread.get_native_id()}, handler)
 
 
 def _interrupt(threads: Iterable[int], handler: int) -> None:
     """Ends the system call that each thread waits in; the handler, a bare return, stays installed.
 
-    Taking it away again could kill the process by a signal that is still on its way.
+    Taking it away again could kill the process by a signal that is still on its way.  The threads are the
+    kernel's numbers: they may end meanwhile, and a pthread_t of one that has ended must not be used.
     """
     free = [
         number
@@ -156,7 +160,7 @@ def _interrupt(threads: Iterable[int], handler: int) -> None:
     ]
     if not free:
         raise OSError("no signal is free to interrupt waiting threads")
-    libc = ctypes.CDLL(None)
+    libc = ctypes.CDLL(None, use_errno=True)
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
     libc.signal.restype = ctypes.c_void_p
     libc.signal(free[0], handler)
@@ -166,16 +170,14 @@ def _interrupt(threads: Iterable[int], handler: int) -> None:
         # One that has not been scheduled since the thaw would take the signal before it enters its call.
         while _runnable(thread) and time.perf_counter() < deadline_s:
             libc.usleep(_PAUSE_US)
-        try:
-            signal.pthread_kill(thread, free[0])
-        except ProcessLookupError:
-            continue  # it has just ended
+        if libc.syscall(_TGKILL, os.getpid(), thread, free[0]) and ctypes.get_errno() != errno.ESRCH:
+            raise OSError(ctypes.get_errno(), "a waiting thread cannot be interrupted")
 
 
 def _runnable(thread: int) -> bool:
     """Whether a thread runs or waits for a processor (proc_pid_stat(5)); waiting for the GIL is sleep."""
     try:
-        with open(f"/proc/self/task/{identity.native_id(thread)}/stat", "rb") as file:
+        with open(f"/proc/self/task/{thread}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] == b"R"
     except OSError:
         return False

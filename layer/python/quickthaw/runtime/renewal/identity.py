@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import sys
 import threading
@@ -18,19 +20,33 @@ def renew() -> None:
 
 def _threads() -> None:
     """Every thread's `native_id`."""
-    running = sys._current_frames()  # a foreign thread's object outlives it, and its ident must not be asked
-    for thread in threading.enumerate():
-        if thread.ident in running and hasattr(thread, "_native_id"):
-            thread._native_id = native_id(thread.ident)
+    known = threading.enumerate()  # first: a thread that starts later knows its own
+    numbers = native_ids()
+    for thread in known:
+        if thread.ident in numbers and hasattr(thread, "_native_id"):
+            thread._native_id = numbers[thread.ident]
 
 
-def native_id(thread: int) -> int:
-    """The kernel's id of a running thread, asked for from another one.
+def native_ids() -> dict[int, int]:
+    """The kernel's id of every thread that is in Python code, by its ident.
 
     The number of a thread's CPU clock is made of it (clock_getcpuclockid(3): the complement, shifted
-    by 3, and bits for the kind).
+    by 3, and bits for the kind).  Asking reads the thread's own record, which goes with the thread, and
+    a thread can end whenever the interpreter's lock is given up.  So everything from the list of threads
+    to the last of them is one call into C, and no collection runs finalizers in between.  (A foreign
+    thread that is not in Python code may have ended without a word: it has no frame.)
     """
-    return ~(time.pthread_getcpuclockid(thread) >> 3)
+    frames = itertools.islice(iter(sys._current_frames, None), 1)
+    threads, asked = itertools.tee(itertools.chain.from_iterable(frames))
+    pairs = zip(threads, map(time.pthread_getcpuclockid, asked), strict=True)
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        clocks = dict(pairs)
+    finally:
+        if collects:
+            gc.enable()
+    return {thread: ~(clock >> 3) for thread, clock in clocks.items()}
 
 
 def _process() -> None:
