@@ -11,8 +11,19 @@
  */
 #include "thaw.h"
 
-static uint8_t sample_bytes[SAMPLE_ROOM];
+static uint8_t *sample_bytes; /* SAMPLE_ROOM, where the wake context is going to be written */
 static uint32_t begun, done;
+
+static void map_samples(void)
+{
+	uint64_t start = thaw.area + AREA_TEXT;
+	long result = SYS(mmap, start, SAMPLE_ROOM, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (result != (long)start)
+		decline("no memory to compare files: %e", result);
+	sample_bytes = (uint8_t *)start;
+}
 
 static bool sample_fits(long fd, const struct plan_sample *sample)
 {
@@ -20,6 +31,8 @@ static bool sample_fits(long fd, const struct plan_sample *sample)
 
 	if (!sample->size)
 		return true;
+	if (!sample_bytes)
+		map_samples();
 	got = SYS(pread64, fd, sample_bytes, sample->size, sample->offset);
 	thaw.bytes_read += sample->size;
 	return got == (long)sample->size && xxh32(sample_bytes, sample->size) == sample->checksum;
@@ -71,6 +84,8 @@ void files_open(void)
 		return;
 	}
 	open_all();
+	if (sample_bytes)
+		SYS(munmap, sample_bytes, SAMPLE_ROOM);
 	__atomic_store_n(&done, 1, __ATOMIC_RELEASE);
 	futex_wake(&done);
 }
