@@ -51,6 +51,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "random": [random.random(), str(uuid.uuid4())],
         "stream": context.log_stream_name,
         "threads": os.listdir("/proc/self/task"),
+        "processors": [sorted(os.sched_getaffinity(int(tid))) for tid in os.listdir("/proc/self/task")],
         "native_id": __import__("threading").get_native_id(),
     }
 

@@ -55,6 +55,7 @@ class Feed:
     first = False  # whether `run` ends before CRIU is spawned
     stream = False  # whether CRIU is told --stream
     gentle = False  # whether SIGIO must not kill us (leases)
+    apart = False  # whether `run`, one thread, and CRIU are kept on different processors
 
     def __init__(
         self,
@@ -166,6 +167,8 @@ class Grow(Feed):
     has read (--auto-dedup).
     """
 
+    apart = True
+
     def prepare(self) -> None:
         version = self.manifest.criu_version
         if version not in GROWING_CRIU:
@@ -209,6 +212,8 @@ class Async(Feed):
 
 class Plain(Feed):
     """Uncompressed pages, read by CRIU itself; the thread checks them meanwhile."""
+
+    apart = True
 
     def prepare(self) -> None:
         super().prepare()

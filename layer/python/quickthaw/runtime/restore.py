@@ -26,7 +26,7 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import BadSnapshot, Declined
-from quickthaw.runtime import checks, criu_command, modes, watchdog, workdir
+from quickthaw.runtime import checks, criu_command, modes, processors, watchdog, workdir
 from quickthaw.runtime.feed import write_file
 from quickthaw.snapshot import plainjson
 
@@ -97,6 +97,7 @@ class Restoration:
         )
         # A network may be silent for longer than a disk; how long in all is `transfer`'s business too.
         self.watchdog.patient = remote is not None
+        self.processors = processors.Processors(apart=feed.apart)
         self.ended_by = 0  # signal that told us to end, while there was no process to pass it to
         self._criu_pid = 0
         self._criu_done = False
@@ -140,6 +141,7 @@ class Restoration:
         _thread.start_new_thread(self._watch_criu, ())
         self._wait_for({"criu"} if self.feed.first else {"fed", "criu"})
         checks.files_stay(self.seen)  # CRIU has them open now
+        self.processors.give_all(self.manifest.pid)
         restored_s = time.monotonic()
         self._release(
             {
@@ -165,6 +167,7 @@ class Restoration:
 
     def _run_feed(self) -> None:
         try:
+            self.processors.take_feed()
             self.feed.run()
         except (BrokenPipeError, ConnectionError):
             pass  # CRIU went away; how it ended is the better reason, and is told by the other thread
@@ -256,14 +259,19 @@ class Restoration:
         argv = criu_command.restore(
             criu=self.criu, images=self.feed.images, work=self.work, inherit=inherit, stream=self.feed.stream
         )
-        self._criu_pid = posix.posix_spawn(
-            self.criu,
-            argv,
-            self._criu_environ(),
-            file_actions=actions,
-            setsigdef=[_signal.SIGIO, _signal.SIGPIPE],
-            setpgroup=0,  # its helpers go with it
-        )
+        environ = self._criu_environ()
+        self.processors.take_criu()
+        try:
+            self._criu_pid = posix.posix_spawn(
+                self.criu,
+                argv,
+                environ,
+                file_actions=actions,
+                setsigdef=[_signal.SIGIO, _signal.SIGPIPE],
+                setpgroup=0,  # its helpers go with it
+            )
+        finally:
+            self.processors.take_all()
         self.watchdog.pids = [self._criu_pid, self.manifest.pid]
         posix.close(self._thaw_r)
         posix.close(self._woke_w)
