@@ -16,6 +16,7 @@ from typing import Any
 
 from quickthaw.bench import demo, growth, record, table
 from quickthaw.bench.gains import gains, times_faster
+from quickthaw.bench.machine import sandbox_tmp
 from quickthaw.bench.record import Bench
 from quickthaw.errors import UsageError
 
@@ -74,7 +75,8 @@ def _heading(bench: Bench) -> str:
     pages = sum(part["content_size"] for part in workload["pages"].values()) / 1e6
     return (
         f"Local figures, not Lambda's: a pandas, SciPy and boto3 function with {pages:.0f} MB of pages, in "
-        f"the sandbox without privileges (the criu arms with `CAP_CHECKPOINT_RESTORE`), page cache warm; "
+        f"the sandbox without privileges (the criu arms with `CAP_CHECKPOINT_RESTORE`; "
+        f"/tmp on {sandbox_tmp(machine)}), page cache warm; "
         f"{machine['cpus']} CPUs ({machine['cpu']}), kernel {machine['kernel']}, "
         f"Python {workload['python']}, {str(machine['date'])[:10]}, {_runs(bench)}. "
         "Times run from the exec of the runtime to the first correct response, to an event that nothing "

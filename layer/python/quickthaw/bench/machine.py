@@ -10,11 +10,13 @@ import datetime
 import os
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import quickthaw
+from quickthaw.sandbox import scratch
 
 _LOOK_S = 0.05
 
@@ -78,9 +80,15 @@ def describe() -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)),
         "memory_mb": memory >> 20,
         "kernel": platform.release(),
+        "sandbox_tmp": scratch.kind(),
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
         "quickthaw": quickthaw.__version__,
     }
+
+
+def sandbox_tmp(described: Mapping[str, Any]) -> str:
+    """The file system of the sandbox's /tmp; a record that does not say it is of the time of the tmpfs."""
+    return str(described.get("sandbox_tmp", "tmpfs"))
 
 
 def _cpu() -> str:

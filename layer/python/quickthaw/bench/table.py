@@ -17,6 +17,7 @@ from rich.text import Text
 from quickthaw.bench import arms, seed
 from quickthaw.bench.crowd import CrowdResult
 from quickthaw.bench.gains import Gain, fastest, gains, times_faster
+from quickthaw.bench.machine import sandbox_tmp
 from quickthaw.bench.record import ArmResult, Bench
 
 DASH = "–"
@@ -134,7 +135,8 @@ def footnotes(bench: Bench) -> list[str]:
     ]
     if workload["sandbox"] == "lambda":
         notes.append(
-            "Sandbox as on Lambda (uid 993, no capability, no_new_privs, seccomp); the criu arms have "
+            f"Sandbox as on Lambda (uid 993, no capability, no_new_privs, seccomp, /tmp on "
+            f"{sandbox_tmp(machine)}); the criu arms have "
             "CAP_CHECKPOINT_RESTORE and no filter on top, without which CRIU cannot restore."
         )
     else:

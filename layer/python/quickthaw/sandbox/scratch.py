@@ -21,6 +21,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
+from quickthaw.errors import ToolFailed
+
 Kind = Literal["ext4", "tmpfs"]
 
 # Bytes of a file system that hold no files' contents: inodes, bitmaps, group descriptors.
@@ -39,6 +41,13 @@ class Scratch:
 
     Attributes:
         mount_point: where `prefix` mounts it, seen by the command alone.
+
+    Args:
+        stack: its end removes what the host has of it.
+        tmp_bytes: what files may take in it.
+
+    Raises:
+        ToolFailed: mkfs.ext4 is missing or fails.
     """
 
     def __init__(self, stack: ExitStack, tmp_bytes: int) -> None:
@@ -48,13 +57,15 @@ class Scratch:
         self.mount_point.mkdir()
         with self._image.open("wb") as file:
             file.truncate(tmp_bytes + tmp_bytes // _OVERHEAD_SHARE + _OVERHEAD)
-        subprocess.run(
-            [
-                _mkfs(), "-q", "-F", "-b", "4096", "-m", "0", "-O", "^has_journal,^resize_inode",
-                "-E", "lazy_itable_init=1,nodiscard", str(self._image),
-            ],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        command = [
+            _mkfs(), "-q", "-F", "-b", "4096", "-m", "0", "-O", "^has_journal,^resize_inode",
+            "-E", "lazy_itable_init=1,nodiscard", str(self._image),
+        ]  # fmt: skip
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            words = getattr(error, "stderr", b"").decode(errors="replace").strip()
+            raise ToolFailed(f"no file system for the sandbox's /tmp: {words or error}") from error
 
     def prefix(self) -> list[str]:
         """Words before a command that is to find it mounted at `mount_point`."""
@@ -72,7 +83,7 @@ def kind() -> Kind:
             subprocess.run(
                 [*Scratch(stack, 8 << 20).prefix(), "true"], check=True, capture_output=True, timeout=10
             )
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError, ToolFailed):
         return "tmpfs"
     return "ext4"
 
