@@ -14,7 +14,7 @@ from quickthaw.bench.live import LiveBench
 from quickthaw.bench.record import Bench
 from quickthaw.bench.run import Order, function_task
 from quickthaw.bench.run import bench as measure
-from quickthaw.cli.options import built_layer, events, function_python, variables
+from quickthaw.cli.options import Disk, Layer, built_layer, events, function_python, variables
 from quickthaw.cli.progress import Stages
 from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import FunctionFailed
@@ -35,10 +35,7 @@ def command(
             show_default="all that the snapshot holds",
         ),
     ] = None,
-    disk_state: Annotated[
-        str,
-        typer.Option("--disk", help="Page cache before each run: warm, cold, or cold and read at 60MB/s."),
-    ] = "warm",
+    disk_state: Disk = "warm",
     task: Annotated[
         Path | None,
         typer.Option("--task", help="The function's directory.", show_default="the snapshot's own"),
@@ -60,9 +57,7 @@ def command(
     in_a_row: Annotated[
         bool, typer.Option("--in-a-row", help="All runs of an arm one after the other, not interleaved.")
     ] = False,
-    layer: Annotated[
-        Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
-    ] = None,
+    layer: Layer = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print bench.json instead of the tables.")] = False,
 ) -> None:
     """Start a function in every way, interleaved, and compare first responses and billed durations.

@@ -16,7 +16,7 @@ from quickthaw import names
 from quickthaw.checkpoint import render, run
 from quickthaw.checkpoint.kinds import KINDS, allowed
 from quickthaw.checkpoint.order import CheckpointOrder
-from quickthaw.cli.options import Secret, Secrets, built_layer, events, secrets, variables
+from quickthaw.cli.options import Layer, Python, Secret, Secrets, built_layer, events, secrets, variables
 from quickthaw.cli.progress import Stages
 from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import UsageError
@@ -33,9 +33,7 @@ def command(
     env: Annotated[
         list[str] | None, typer.Option("--env", help="NAME=VALUE that the function sees (repeatable).")
     ] = None,
-    python: Annotated[
-        Path, typer.Option("--python", help="Interpreter of the function.", show_default="this one")
-    ] = Path(sys.executable),
+    python: Python = Path(sys.executable),
     compress: Annotated[str, typer.Option("--compress", help="lz4 or none.")] = "lz4",
     level: Annotated[
         int, typer.Option("--level", min=0, max=12, help="LZ4 level; 3 and above are HC.")
@@ -62,9 +60,7 @@ def command(
             help="For provided.al2023: the function's directory holds awslambdaric, /var/runtime nothing.",
         ),
     ] = False,
-    layer: Annotated[
-        Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
-    ] = None,
+    layer: Layer = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(

@@ -15,7 +15,7 @@ from quickthaw.bench.live import LiveBench
 from quickthaw.bench.run import Order
 from quickthaw.bench.run import bench as measure
 from quickthaw.cli.bench import demand_ok
-from quickthaw.cli.options import built_layer
+from quickthaw.cli.options import Disk, Layer, Python, built_layer
 from quickthaw.cli.progress import Stages
 from quickthaw.errors import FunctionFailed
 
@@ -31,13 +31,8 @@ def command(
     arm: Annotated[
         list[str] | None, typer.Option("--arm", help="Arm to measure (repeatable).", show_default="all")
     ] = None,
-    disk_state: Annotated[
-        str,
-        typer.Option("--disk", help="Page cache before each run: warm, cold, or cold and read at 60MB/s."),
-    ] = "warm",
-    python: Annotated[
-        Path, typer.Option("--python", help="Interpreter of the function.", show_default="this one")
-    ] = Path(sys.executable),
+    disk_state: Disk = "warm",
+    python: Python = Path(sys.executable),
     soak: Annotated[
         bool,
         typer.Option("--soak", help="All runs of an arm in a row, no cold starts: does every thaw succeed?"),
@@ -53,9 +48,7 @@ def command(
     publish: Annotated[
         Path | None, typer.Option("--publish", help="Also copy bench.json and the pictures there.")
     ] = None,
-    layer: Annotated[
-        Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
-    ] = None,
+    layer: Layer = None,
 ) -> None:
     """Freeze the demo function, start it in every way, and show what was won.
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from quickthaw.cli.options import built_layer
+from quickthaw.cli.options import Layer, built_layer
 from quickthaw.cli.progress import Stages
 from quickthaw.doctor import examine, render
 from quickthaw.errors import Unavailable, UsageError
@@ -27,9 +27,7 @@ def command(
     python: Annotated[
         Path, typer.Option("--python", help="Interpreter that asks.", show_default="this one")
     ] = Path(sys.executable),
-    layer: Annotated[
-        Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
-    ] = None,
+    layer: Layer = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
     """Show what this environment allows, and which engine a thaw would use and why.

@@ -14,7 +14,7 @@ from quickthaw.bench import curve, disk, growth, showcase
 from quickthaw.bench.growth import ARMS, Growth
 from quickthaw.bench.run import Step
 from quickthaw.bench.table import DASH, milliseconds
-from quickthaw.cli.options import built_layer
+from quickthaw.cli.options import Disk, Layer, Python, built_layer
 from quickthaw.cli.progress import Stages
 from quickthaw.errors import UsageError
 
@@ -28,19 +28,12 @@ def command(
         ),
     ] = None,
     count: Annotated[int, typer.Option("-n", min=1, help="Counted runs of each layout at each size.")] = 7,
-    disk_state: Annotated[
-        str,
-        typer.Option("--disk", help="Page cache before each run: warm, cold, or cold and read at 60MB/s."),
-    ] = "warm",
-    python: Annotated[
-        Path, typer.Option("--python", help="Interpreter of the function.", show_default="this one")
-    ] = Path(sys.executable),
+    disk_state: Disk = "warm",
+    python: Python = Path(sys.executable),
     publish: Annotated[
         Path | None, typer.Option("--publish", help="Also copy growth.json and the picture there.")
     ] = None,
-    layer: Annotated[
-        Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
-    ] = None,
+    layer: Layer = None,
 ) -> None:
     """Freeze a function with more and more memory, thaw it in every native layout, draw how that grows.
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from quickthaw import names
-from quickthaw.cli.options import built_layer, events, function_python, variables
+from quickthaw.cli.options import Layer, built_layer, events, function_python, variables
 from quickthaw.emulator import render
 from quickthaw.emulator.report import LogFormat
 from quickthaw.emulator.run import EnvironmentRun, FunctionSpec, run_environment
@@ -78,9 +78,7 @@ def command(
     log_format: Annotated[
         str, typer.Option("--log-format", help="Text or JSON, as Lambda's setting.")
     ] = "Text",
-    layer: Annotated[
-        Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
-    ] = None,
+    layer: Layer = None,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write a list, one object per environment; - prints it."),

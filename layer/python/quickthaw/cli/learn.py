@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from quickthaw.bench.run import function_task
-from quickthaw.cli.options import built_layer, events, function_python
+from quickthaw.cli.options import Layer, built_layer, events, function_python
 from quickthaw.cli.progress import Stages
 from quickthaw.emulator.run import FunctionSpec
 from quickthaw.learn.run import Learned, learn
@@ -36,9 +36,7 @@ def command(
         Path | None,
         typer.Option("--python", help="Interpreter of the function.", show_default="the snapshot's"),
     ] = None,
-    layer: Annotated[
-        Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")
-    ] = None,
+    layer: Layer = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Thaw the snapshot, send it events, and rewrite its native layout for the pages that they touch.

@@ -42,6 +42,13 @@ AllowSecret = Annotated[
         show_default=False,
     ),
 ]
+Disk = Annotated[
+    str, typer.Option("--disk", help="Page cache before each run: warm, cold, or cold and read at 60MB/s.")
+]
+Layer = Annotated[Path | None, typer.Option("--layer", help="The built layer.", show_default="build/layer")]
+Python = Annotated[
+    Path, typer.Option("--python", help="Interpreter of the function.", show_default="this one")
+]
 
 
 def secrets(environ: Mapping[str, str], secret: list[str] | None, files: list[Path] | None) -> Wanted:
