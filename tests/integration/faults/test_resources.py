@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -30,12 +31,22 @@ PAGES = "images/pages-1.comp.img"
 
 
 def fill(room: int) -> Callable[[int], None]:
-    """A `before_exec` that leaves `room` bytes in /tmp."""
+    """A `before_exec` that leaves `room` bytes in /tmp; a file system takes some for itself."""
 
     def before_exec(pid: int) -> None:
         with Path(f"/proc/{pid}/root/tmp/filler").open("wb") as file:
-            space = os.fstatvfs(file.fileno())
-            os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_bsize - room)
+            size, piece = 0, 1 << 30
+            while piece >= 4096:
+                space = os.fstatvfs(file.fileno())
+                piece = min(piece, space.f_bavail * space.f_bsize - room)
+                if piece <= 0:
+                    break
+                try:
+                    os.posix_fallocate(file.fileno(), size, piece)
+                    size += piece
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+                    piece //= 2
 
     return before_exec
 
