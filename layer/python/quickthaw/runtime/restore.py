@@ -26,7 +26,7 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import BadSnapshot, Declined
-from quickthaw.runtime import checks, criu_command, modes, processors, watchdog, workdir
+from quickthaw.runtime import checks, criu_command, modes, placement, watchdog, workdir
 from quickthaw.runtime.feed import write_file
 from quickthaw.snapshot import plainjson
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from quickthaw.snapshot.manifest import Manifest
 
 ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)  # what ends a runtime
-_FIRST_ANSWER_S = 0.1
+_FIRST_ANSWER_S = 0.1  # a first request takes 10 ms of what a thaw is for; what is freed later is only room
 _SPARE_FD = 600  # first descriptor number in CRIU for inherited pipes; CRIU's own are above 1000 or below 50
 
 
@@ -97,7 +97,7 @@ class Restoration:
         )
         # A network may be silent for longer than a disk; how long in all is `transfer`'s business too.
         self.watchdog.patient = remote is not None
-        self.processors = processors.Processors(apart=feed.apart)
+        self.placement = placement.Placement(apart=feed.apart)
         self.ended_by = 0  # signal that told us to end, while there was no process to pass it to
         self._criu_pid = 0
         self._criu_done = False
@@ -141,7 +141,6 @@ class Restoration:
         _thread.start_new_thread(self._watch_criu, ())
         self._wait_for({"criu"} if self.feed.first else {"fed", "criu"})
         checks.files_stay(self.seen)  # CRIU has them open now
-        self.processors.give_all(self.manifest.pid)
         restored_s = time.monotonic()
         self._release(
             {
@@ -167,7 +166,7 @@ class Restoration:
 
     def _run_feed(self) -> None:
         try:
-            self.processors.take_feed()
+            self.placement.take_feed()
             self.feed.run()
         except (BrokenPipeError, ConnectionError):
             pass  # CRIU went away; how it ended is the better reason, and is told by the other thread
@@ -260,7 +259,7 @@ class Restoration:
             criu=self.criu, images=self.feed.images, work=self.work, inherit=inherit, stream=self.feed.stream
         )
         environ = self._criu_environ()
-        self.processors.take_criu()
+        self.placement.take_criu()
         try:
             self._criu_pid = posix.posix_spawn(
                 self.criu,
@@ -271,7 +270,7 @@ class Restoration:
                 setpgroup=0,  # its helpers go with it
             )
         finally:
-            self.processors.take_all()
+            self.placement.take_all()
         self.watchdog.pids = [self._criu_pid, self.manifest.pid]
         posix.close(self._thaw_r)
         posix.close(self._woke_w)
@@ -301,6 +300,8 @@ class Restoration:
             "started_s": self.started_s,
             "snapshot": self.manifest.id,
             "cold_init_s": self.manifest.cold_init_s,
+            "bound": sorted(self.placement.bound),
+            "processors": sorted(self.placement.all),
             "timings": timings,
         }
         data = memoryview(plainjson.dumps(context).encode())
@@ -355,9 +356,16 @@ class Restoration:
         except ChildProcessError:
             pass
 
+    @property
+    def tried(self) -> bool:
+        """Whether CRIU was started."""
+        return self._criu_pid != 0
+
     def finish(self) -> None:
-        """Gives back what the restore needed; call when the process is awake and the log line written."""
-        self.feed.close()
+        """Removes the work directory; call when the process is awake and the log line written.
+
+        Its pages take room until the feed is closed.
+        """
         self._clean()
 
     def _clean(self) -> None:

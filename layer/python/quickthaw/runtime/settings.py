@@ -31,6 +31,7 @@ from quickthaw.errors import Declined
 _PR_SET_TIMERSLACK, _PR_GET_TIMERSLACK = 29, 30  # linux/prctl.h
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _LIMITS = tuple(sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}))
+_PASSES = 100  # over threads that may start others; one is usual
 _REFUSED = "what the import set for its process cannot be set here"
 
 
@@ -144,21 +145,56 @@ def renew_for_good(changes: Changes) -> None:
         raise Declined(f"{_REFUSED}: {error}") from error
 
 
-def put_back(changes: Changes) -> None:
+def put_back(changes: Changes) -> str:
     """Takes back what `renew` did, for the thread that starts cold; harmless where it did nothing.
 
-    Raises:
-        OSError: it cannot be taken back.
-        ValueError: it cannot be taken back.
+    Returns:
+        Why some of it stays, which keeps nothing else from going back; empty where all did.
     """
     before, changes.before = changes.before, Settings()
+    stays = ""
     for which, (soft, hard) in before.limits.items():
-        resource.setrlimit(which, (soft, hard))
+        here = resource.getrlimit(which)[1]
+        try:
+            resource.setrlimit(which, (soft, hard))
+        except (OSError, ValueError) as error:
+            stays = str(error)
+            resource.setrlimit(which, (here if _lower(here, soft) else soft, here))
     for processors, nice in before.threads:
-        os.sched_setaffinity(0, processors or ())
-        if nice is not None and os.getpriority(os.PRIO_PROCESS, 0) < nice:
-            os.setpriority(os.PRIO_PROCESS, 0, nice)
+        try:
+            os.sched_setaffinity(0, processors or ())
+            if nice is not None and os.getpriority(os.PRIO_PROCESS, 0) < nice:
+                os.setpriority(os.PRIO_PROCESS, 0, nice)
+        except OSError as error:
+            stays = str(error)
     _set(before)
+    return stays
+
+
+def unbind(bound: set[int], processors: set[int]) -> None:
+    """Gives each thread that CRIU's processors came down to what the environment has (`placement`).
+
+    Again and again until none is left: the function's other threads run already, and may end or start more.
+
+    Args:
+        bound: what CRIU was bound to; empty: to nothing.
+        processors: what the function is to have.
+
+    Raises:
+        Declined: some stay on less.
+        OSError: it is not permitted.
+    """
+    for _ in range(_PASSES if bound else 0):
+        found = False
+        for tid in _threads():
+            with contextlib.suppress(ProcessLookupError):
+                if os.sched_getaffinity(tid) == bound:
+                    os.sched_setaffinity(tid, processors)
+                    found = True
+        if not found:
+            return
+    if bound:
+        raise Declined("threads cannot leave the processor that CRIU was bound to")
 
 
 def _set(settings: Settings) -> None:

@@ -91,10 +91,11 @@ class _Thaw:
         assert self.attempt is not None
         try:
             self.restoration = self._prepare(found)
+            return self.restoration.run()
         except BaseException:
-            self.attempt.withdraw()
+            if self.restoration is None or not self.restoration.tried:
+                self.attempt.withdraw()
             raise
-        return self.restoration.run()
 
     def _open(self, snapshot: str) -> manifest.Manifest:
         """The manifest of a directory."""
@@ -177,18 +178,21 @@ class _Thaw:
         )
 
     def supervise(self, pid: int) -> int:
-        """Is the parent of the process; returns how that ended."""
+        """Leaves no name in /tmp, and is the parent of the process; returns how that ended."""
         assert self.restoration is not None and self.attempt is not None
-        self.attempt.woke()
+        self.restoration.finish()
+        if self.remote is not None:
+            self.remote.close()
+        self.attempt.woke()  # last: what a killed bootstrap leaves is swept only where it counts as failed
         return restore.supervise(pid, self.restoration, self._give_back)
 
     def _give_back(self) -> None:
-        """What the thaw needed, when it has succeeded."""
+        """Room that nothing but our descriptors takes: of the decoded pages, and of fetched ones."""
         assert self.restoration is not None and self.opened is not None
+        self.restoration.feed.close()
         self.opened.close()
         if self.remote is not None:
             self.remote.finish()
-        self.restoration.finish()
 
     def give_up(self) -> None:
         """Leaves nothing behind, and ends where a signal told us to."""

@@ -183,10 +183,15 @@ def _steps(context: dict[str, Any], state: State, handler: str) -> list[tuple[st
         ("generators", lambda: generators.renew(state.generators)),
         ("identity", identity.renew),
         ("processes", lambda: processes.renew(state.processes)),
-        ("settings", lambda: settings.renew(state.settings)),
+        ("settings", lambda: _settings(context, state)),
         ("libraries", libraries.renew),
         ("hooks", hooks.renew),
     ]
+
+
+def _settings(context: dict[str, Any], state: State) -> None:
+    settings.unbind(set(context.get("bound", ())), set(context.get("processors", ())))  # of CRIU only
+    settings.renew(state.settings)
 
 
 def _same_handler(context: dict[str, Any], handler: str) -> None:
@@ -270,10 +275,9 @@ def _start_cold(context: dict[str, Any], state: State, reason: str) -> NoReturn:
             )  # drops what was pending, and is not to reach the cold start
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    try:
-        settings.put_back(state.settings)
-    except (OSError, ValueError) as error:
-        reason += f"; settings of the snapshot stay: {error}"
+    stays = settings.put_back(state.settings)
+    if stays:
+        reason += f"; settings of the snapshot stay: {stays}"
     os.umask(0o022)
     os.chdir(environ.get(names.ENV_TASK_ROOT, "/"))
     for fd in map(int, os.listdir("/proc/self/fd")):
