@@ -10,9 +10,6 @@
  */
 #include "thaw.h"
 
-#define O_CREAT 0100
-#define O_EXCL 0200
-#define O_NOFOLLOW 0400000
 #define F_OFD_GETLK 36
 #define F_WRLCK 1
 #define F_UNLCK 2
@@ -21,12 +18,6 @@
 #define UNLOCKED_MODE 0700
 #define LOCKED_MODE 0600
 
-struct lock { /* struct flock: all of a file */
-	int16_t type, whence;
-	int64_t start, size;
-	int32_t pid;
-};
-
 size_t attempt_path(char *out, size_t room, uint32_t number)
 {
 	return format_to(out, room, "/tmp/.quickthaw-native-%x-%u", thaw.plan->tag, (unsigned long)number);
@@ -34,14 +25,14 @@ size_t attempt_path(char *out, size_t room, uint32_t number)
 
 static bool lock(long fd)
 {
-	struct lock all = { .type = F_WRLCK };
+	struct sys_lock all = { .type = F_WRLCK };
 
 	return SYS(fcntl, fd, F_OFD_SETLK, &all) == 0;
 }
 
 static bool is_held(long fd)
 {
-	struct lock all = { .type = F_WRLCK };
+	struct sys_lock all = { .type = F_WRLCK };
 
 	return SYS(fcntl, fd, F_OFD_GETLK, &all) == 0 && all.type != F_UNLCK;
 }
@@ -123,6 +114,17 @@ void attempt_begin(void)
 			decline("the thaw failed %u times in this environment and is not tried again",
 				(unsigned long)MOST_ATTEMPTS);
 	}
+}
+
+/* What is told by name before anything was tried is no failure. */
+void attempt_withdraw(void)
+{
+	char path[80];
+
+	if (!thaw.attempt_fd)
+		return;
+	attempt_path(path, sizeof(path), thaw.attempts[1] ? thaw.attempts[1] : thaw.attempts[0]);
+	SYS(unlink, path);
 }
 
 void attempt_keep(void)

@@ -105,6 +105,8 @@ _Noreturn void start_fallback(const char *reason)
 		SYS(pause); /* another thread is in exec, which will end this one */
 		nobody = 0;
 	}
+	if (thaw.comparing)
+		attempt_withdraw();
 	entries_remove();
 	leader_take_back();
 	process_take_back();
@@ -149,6 +151,14 @@ _Noreturn void decline(const char *pattern, ...)
 	format(reason, sizeof(reason), pattern, arguments);
 	va_end(arguments);
 	start_fallback(reason);
+}
+
+/* What takes long looks here now and then. */
+void check_time(const char *what, uint32_t number)
+{
+	if (sys_now_ns() - thaw.started_ns > thaw.watchdog_ns)
+		decline("the thaw took longer than %u ms (at %s %u)", thaw.watchdog_ns / 1000000, what,
+			(unsigned long)number);
 }
 
 static void crashed(int number, void *info, void *context)

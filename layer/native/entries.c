@@ -6,10 +6,6 @@
  */
 #include "thaw.h"
 
-#define O_WRONLY 1
-#define O_CREAT 0100
-#define O_TRUNC 01000
-#define O_NOFOLLOW 0400000
 #define S_IFIFO 0010000
 #define AT_REMOVEDIR 0x200
 #define AT_SYMLINK_NOFOLLOW 0x100

@@ -13,19 +13,12 @@
 #define LOCK_SH 1
 #define LOCK_EX 2
 #define LOCK_NB 4
-#define MOST_KEPT 16 /* Lambda gives one: for telemetry */
+#define MOST_KEPT 256 /* Lambda gives one, for telemetry; a supervisor may leak dozens */
 
 struct epoll_event { /* packed on x86-64 */
 	uint32_t events;
 	uint64_t data;
 } __attribute__((packed));
-
-struct flock {
-	int16_t type, whence;
-	int32_t pad;
-	int64_t start, size;
-	int32_t pid, pad2;
-};
 
 static struct kept {
 	uint32_t number;
@@ -34,7 +27,7 @@ static struct kept {
 static uint32_t kept_count;
 
 /* A descriptor of the environment's, which a cold start would have. */
-static void keep(uint32_t number)
+void fds_keep(uint32_t number)
 {
 	long flags = SYS(fcntl, number, F_GETFD), copy;
 
@@ -52,7 +45,7 @@ static void place(int from, uint32_t number)
 {
 	long result;
 
-	keep(number);
+	fds_keep(number);
 	result = SYS(dup3, from, number, O_CLOEXEC);
 	if (result < 0)
 		decline("no descriptor %u: %e", (unsigned long)number, result);
@@ -77,7 +70,7 @@ static void take_locks(void)
 
 	for (uint32_t at = 0; at < COUNT(TABLE_LOCKS); at++) {
 		const struct plan_lock *lock = &locks[at];
-		struct flock range = {
+		struct sys_lock range = {
 			.type = (int16_t)lock->type, .start = (int64_t)lock->start, .size = (int64_t)lock->size
 		};
 		long result = -EINVAL;
@@ -105,7 +98,7 @@ static void place_own(void)
 	if (thaw.telemetry_fd > 2 && thaw.telemetry_fd != (int)plan->telemetry_fd &&
 	    SYS(fcntl, thaw.telemetry_fd, F_GETFD) >= 0) {
 		place(thaw.telemetry_fd, plan->telemetry_fd);
-		keep((uint32_t)thaw.telemetry_fd);
+		fds_keep((uint32_t)thaw.telemetry_fd);
 		SYS(close, thaw.telemetry_fd);
 	} else if (thaw.telemetry_fd != (int)plan->telemetry_fd) {
 		thaw.telemetry_fd = -1;
@@ -139,7 +132,7 @@ void fds_settle(void)
 	const struct plan_header *plan = thaw.plan;
 	const struct plan_fd *fds = ROWS(plan_fd, TABLE_FDS);
 
-	/* The wake closes woke_fd before it runs anything. */
+	/* Not woke_fd: the wake closes it when its hooks have run, and no program that they start needs it. */
 	SYS(fcntl, plan->thaw_fd, F_SETFD, 0);
 	SYS(fcntl, plan->telemetry_fd, F_SETFD, 0);
 	for (uint32_t at = 0; at < COUNT(TABLE_FDS); at++)

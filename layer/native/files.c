@@ -60,12 +60,15 @@ static void open_all(void)
 {
 	const struct plan_file *files = ROWS(plan_file, TABLE_FILES);
 
+	thaw.comparing = true;
 	for (uint32_t at = 0; at < COUNT(TABLE_FILES); at++) {
 		const struct plan_file *file = &files[at];
 		const char *path = PIECE(file->path);
 		struct sys_stat status;
-		long fd = open_file(path, &status);
+		long fd;
 
+		check_time("file", at);
+		fd = open_file(path, &status);
 		if ((uint64_t)status.size != file->size)
 			decline("%s has %u bytes, %u when it was frozen", path, (unsigned long)status.size, file->size);
 		if (status.mtime.seconds * 1000000000L + status.mtime.nanoseconds != file->mtime_ns &&
@@ -73,6 +76,7 @@ static void open_all(void)
 			decline("%s is not the file that was mapped when the function was frozen", path);
 		thaw.files[at] = (int)fd;
 	}
+	thaw.comparing = false;
 }
 
 /* By who comes first; the others wait. */

@@ -13,7 +13,7 @@
  * by MADV_POPULATE_WRITE (5.14) where that is known.
  *
  * What takes long in a thaw is reading and decoding, so the watchdog looks here:
- * once a block.  A disk that hangs is not noticed; the cold start would hang on it too.
+ * once a block, and at every 64th of the pages that are touched.  A disk that hangs is not noticed; the cold start would hang on it too.
  */
 #include "thaw.h"
 
@@ -51,8 +51,7 @@ static void unpack(uint32_t number, uint8_t *target)
 	const struct plan_segment *segments = ROWS(plan_segment, TABLE_SEGMENTS) + block->segment;
 	const uint8_t *packed = thaw.packed + block->offset;
 
-	if (sys_now_ns() - thaw.started_ns > thaw.watchdog_ns)
-		decline("the thaw took longer than %u ms (at block %u)", thaw.watchdog_ns / 1000000, (unsigned long)number);
+	check_time("block", number);
 	/* Where the bytes go is covered as well as what they are. */
 	if ((xxh32(packed, block->packed) ^ xxh32(segments, block->segments * sizeof(*segments))) != block->checksum)
 		decline("block %u of pages.lz4 is damaged: its checksum does not fit", (unsigned long)number);
@@ -164,12 +163,15 @@ static void touch_lazy(void)
 	struct share share = { 0, 0 };
 	uint32_t at;
 
-	while ((at = next_of(&share, &next_touch, COUNT(TABLE_TOUCHES), touch_start)) < COUNT(TABLE_TOUCHES))
+	while ((at = next_of(&share, &next_touch, COUNT(TABLE_TOUCHES), touch_start)) < COUNT(TABLE_TOUCHES)) {
+		if (at % 64 == 0)
+			check_time("touch", at);
 		if (!touches[at].write)
 			(void)*(volatile const uint8_t *)touches[at].start;
 		else if (!thaw.options.no_populate &&
 			 SYS(madvise, touches[at].start, touches[at].size, MADV_POPULATE_WRITE) == -EINVAL)
 			thaw.options.no_populate = true; /* an older kernel: they are copied when they are written to */
+	}
 }
 
 static void work(struct decoder *decoder)

@@ -52,7 +52,6 @@ static void map(void)
 	fill_begin();
 	vmas_map(false);
 	files_open();
-	attempt_begin();
 	vmas_map(true);
 	vdso_place();
 	files_close();
@@ -80,6 +79,7 @@ static void run(void)
 {
 	catch_crashes();
 	check();
+	attempt_begin();
 	map();
 	thaw.step = "while filling memory";
 	fill_end();

@@ -23,6 +23,7 @@ int scratch(int fd, uint32_t slot)
 
 	if (fd == number)
 		return fd;
+	fds_keep((uint32_t)number);
 	result = SYS(dup3, fd, number, O_CLOEXEC);
 	if (result < 0)
 		decline("no descriptor %d: %e", (long)number, result);

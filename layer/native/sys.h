@@ -29,7 +29,12 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
 #define PAGE_UP(size) (((size) + PAGE - 1) & ~(PAGE - 1))
 
 #define O_RDONLY 0
+#define O_WRONLY 1
 #define O_RDWR 2
+#define O_CREAT 0100
+#define O_EXCL 0200
+#define O_TRUNC 01000
+#define O_NOFOLLOW 0400000
 #define O_NONBLOCK 04000
 #define O_CLOEXEC 02000000
 #define O_TMPFILE (020000000 | 0200000)
@@ -92,6 +97,13 @@ struct sys_stat { /* struct stat of asm/stat.h, x86-64 */
 	int64_t size, block_size, blocks;
 	struct sys_timespec atime, mtime, ctime;
 	int64_t unused[3];
+};
+
+struct sys_lock { /* struct flock of asm-generic/fcntl.h; start and size 0: all of a file */
+	int16_t type, whence;
+	int32_t pad;
+	int64_t start, size;
+	int32_t pid, pad2;
 };
 
 #define S_IFMT 0170000

@@ -88,6 +88,7 @@ struct thaw {
 	uint32_t bootstrap_words; /* of the fallback, before the original command */
 	struct options options;
 	struct fetched fetched;
+	bool comparing;   /* files: a decline is no failed attempt */
 	const char *step; /* what is being done, for the message of a crash */
 	uint64_t area, area_end;
 	const struct plan_header *plan;
@@ -130,6 +131,7 @@ _Noreturn void decline(const char *pattern, ...);
 _Noreturn void start_fallback(const char *reason);
 void start_again(void);
 void catch_crashes(void);
+void check_time(const char *what, uint32_t number);
 
 /* report.c */
 void report_cold(const char *reason, const char *function, bool wanted);
@@ -189,6 +191,7 @@ void fill_end(void);
 /* attempts.c */
 size_t attempt_path(char *out, size_t room, uint32_t number);
 void attempt_begin(void);
+void attempt_withdraw(void);
 void attempt_keep(void);
 
 /* entries.c */
@@ -197,6 +200,7 @@ void entries_remove(void);
 
 /* objects.c, fds.c */
 void objects_make(void);
+void fds_keep(uint32_t number);
 void fds_place(void);
 void fds_settle(void);
 void fds_take_back(void);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -182,6 +183,38 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+@pytest.mark.parametrize(
+    ("engine", "env", "said"),
+    [
+        ("native", {}, "app.py"),
+        ("criu", {}, "app.py"),
+        ("criu", {names.ENV_CRIU: "/nowhere/criu"}, "No such file"),
+    ],
+)
+def test_what_is_declined_before_anything_was_tried_is_no_failure(
+    engine: str,
+    env: dict[str, str],
+    said: str,
+    start: Start,
+    faulty_task: Path,
+    shared_tmp: Path,
+    tmp_path: Path,
+) -> None:
+    """Else the third start would give another reason, and go on doing so when the first is gone."""
+    task = faulty_task
+    if not env:
+        task = tmp_path / "task"
+        shutil.copytree(faulty_task, task)
+        with (task / "app.py").open("a") as app:
+            app.write("\nOTHER = True\n")
+    for _ in range(3):
+        run = start(engine, env=env, task=task, tmp=shared_tmp, event={"settle": True})
+        assert (run.engine, run.errors) == ("cold", ())
+        assert said in str(run.reason)
+        assert list(shared_tmp.iterdir()) == []
+    assert start(engine, tmp=shared_tmp, event={"settle": True}).engine == engine
 
 
 @pytest.mark.parametrize("engine", ENGINES)

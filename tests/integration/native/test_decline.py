@@ -306,7 +306,7 @@ def test_a_thaw_has_the_time_that_the_plan_gives_it(victim: Frozen, snapshot: Pa
             return thawed.declined()
 
     said = outcome(1)
-    assert said is not None and said.startswith("the thaw took longer than 0 ms (at block ")
+    assert said == "the thaw took longer than 0 ms (at file 0)"
     assert outcome(1, QUICKTHAW_WATCHDOG="60") is None, "who sets the variable has decided"
     assert outcome(600 * 10**9) is None
     for impossible in (0, 600 * 10**9 + 1):

@@ -16,6 +16,7 @@ from quickthaw.sandbox.layout import layout as sandbox_layout
 from .conftest import Freezer, Frozen, Thawer, read_until
 
 pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
+GIVEN = (5, 6, *range(256, 290))  # telemetry, one of the process's numbers, and some of the restorer's own
 LARGE = {f"LARGE_{number}": "\x01" * 120_000 for number in range(2)}  # six times as large in JSON
 
 
@@ -45,7 +46,8 @@ def itself(thaw: Thawer, frozen: Frozen, snapshot: Path, *, plain: bool, **more:
     argv = why if plain else ["/opt/native/thaw", names.SNAPSHOT_PATH, *why]
     telemetry = os.pipe()
     try:
-        with thaw(frozen, snapshot, argv=argv, pass_fds={5: telemetry[1], 6: telemetry[1]}, **more) as thawed:
+        given = dict.fromkeys(GIVEN, telemetry[1])
+        with thaw(frozen, snapshot, argv=argv, pass_fds=given, **more) as thawed:
             os.close(telemetry[1])
             reason = thawed.declined()
             assert reason is not None, thawed.output
