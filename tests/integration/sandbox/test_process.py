@@ -151,6 +151,12 @@ def test_a_sandbox_outlives_the_thread_that_started_it(begin: Callable[..., Star
 
 
 @pytest.mark.sandbox
+@pytest.mark.skipif(not Path("/dev/loop-control").exists(), reason="this machine has no loop devices")
+def test_tmp_is_a_block_device_where_there_can_be_one() -> None:
+    assert scratch.kind() == "ext4"
+
+
+@pytest.mark.sandbox
 def test_nothing_is_left_of_its_tmp_whatever_is_killed(python: Path, tmp_path: Path) -> None:
     """A block device of its own, as on Lambda, is gone from this machine with the program that made it."""
     if scratch.kind() != "ext4":

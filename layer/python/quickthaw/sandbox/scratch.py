@@ -6,8 +6,10 @@ large folios, takes 20.
 
 The device is a loop over a sparse file.  It is mounted in a mount namespace
 that bubblewrap's is made from, and the file loses its name at once: whatever is
-killed, the kernel takes both away with the last process inside.  Where there
-are no loop devices (most containers), /tmp is a tmpfs, and `kind` says so.
+killed from then on, the kernel takes both away with the last process inside.
+(Killed within the ten milliseconds before, we leave an empty sparse file.)
+Where there are no loop devices (most containers), /tmp is a tmpfs, and `kind`
+says so.
 """
 
 from __future__ import annotations
