@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from quickthaw.plan import cpu, left
 from quickthaw.plan import layout as plan_layout
 from quickthaw.plan.contents import Contents
 from quickthaw.plan.resolve import from_sandbox
+from quickthaw.plan.tables import rows
 
 from tests.conftest import absent
 
@@ -245,6 +247,25 @@ def joined(spans: object) -> list[list[object]]:
         else:
             result.append([start, end, permissions])
     return result
+
+
+@pytest.mark.parametrize("words", ["hold", "hold,1"])
+def test_pages_that_will_be_written_to_are_copied_before_the_process_runs(
+    words: str, freeze_victim: Freezer, thaw: Thawer, python: Path, tmp_path: Path
+) -> None:
+    """And hold what they held: proc(5), pagemap: bit 63 present, bit 61 of a file."""
+    frozen = freeze_victim(python, "integrity")
+    frozen.plan(tmp_path / "snapshot", "lazy", hot=hot_half(frozen))
+    plan = (tmp_path / "snapshot" / names.NATIVE / "plan").read_bytes()
+    touched = [row for row in rows(plan, plan_layout.TOUCH) if row["write"]]
+    assert len(touched) > 100
+    with thaw(frozen, tmp_path / "snapshot", words=words) as thawed:
+        thawed.until_held()
+        with Path(f"/proc/{thawed.process.pid}/pagemap").open("rb") as pagemap:
+            for row in touched:
+                pagemap.seek(row["start"] // 4096 * 8)
+                for entry in struct.iter_unpack("<Q", pagemap.read(row["size"] // 4096 * 8)):
+                    assert entry[0] >> 63 == 1 and not entry[0] >> 61 & 1
 
 
 def test_little_of_the_restorer_stays(
