@@ -37,10 +37,14 @@ static struct decoder decoders[MAX_WORKERS];
 static uint32_t decoder_count, next_block, next_touch;
 static uint32_t mapped; /* all memory is */
 
+/* Small ones by a fault for each page: one in the middle of a copy costs more than the byte written here. */
 static void populate(const struct plan_segment *segment)
 {
-	if (thaw.options.no_populate || segment->size < POPULATE_FROM)
+	if (thaw.options.no_populate || segment->size < POPULATE_FROM) {
+		for (uint64_t at = 0; at < segment->size; at += PAGE)
+			*(volatile uint8_t *)(segment->start + at) = 0;
 		return;
+	}
 	if (SYS(madvise, segment->start, segment->size, MADV_POPULATE_WRITE) == -EINVAL)
 		thaw.options.no_populate = true; /* an older kernel */
 }
