@@ -79,10 +79,12 @@ def test_every_thread_is_freed_while_others_end_and_begin(two: set[int]) -> None
                 continue
         settings.unbind(bound, two)
         left = [os.sched_getaffinity(0)]
-        threading.Thread(target=lambda left=left: left.append(os.sched_getaffinity(0))).start()
+        other = threading.Thread(target=lambda left=left: left.append(os.sched_getaffinity(0)))
+        other.start()
         done.set()
+        other.join()
         for thread in threading.enumerate():
-            if thread is not threading.current_thread():
+            if isinstance(thread, threading.Timer):
                 thread.join()
         assert left == [two, two]
 
