@@ -68,13 +68,11 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
 #define MREMAP_FIXED 2
 #define MADV_RANDOM 1
 #define MADV_HUGEPAGE 14
-#define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 
 #define EPERM 1
 #define ENOENT 2
 #define EINTR 4
-#define EIO 5
 #define E2BIG 7
 #define ENOMEM 12
 #define EACCES 13
@@ -121,7 +119,6 @@ struct sys_lock { /* struct flock of asm-generic/fcntl.h; start and size 0: all 
 #define CLONE_SETTLS 0x80000
 #define CLONE_PARENT_SETTID 0x100000
 #define CLONE_CHILD_CLEARTID 0x200000
-#define CLONE_CHILD_SETTID 0x1000000
 #define CLONE_THREAD_ALIKE \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 

@@ -219,39 +219,33 @@ def test_a_host_that_has_no_address_is_a_reason(each_python: Path) -> None:
     assert said.startswith("declined: cannot fetch s3://bucket/risk: nowhere.invalid: ")
 
 
-def test_the_next_address_is_tried_where_one_does_not_answer(server: int, certificate: Path) -> None:
-    """localhost is ::1, too, where this server does not listen."""
+def connect_past(address: Any, server: int, certificate: Path) -> None:
+    """The server is reached behind an address that is of no use, and by that one alone nothing is."""
     environ = {**KEYS, "AWS_ENDPOINT_URL": f"https://localhost:{server}", "AWS_CA_BUNDLE": str(certificate)}
     deadline_s = time.monotonic() + 10
     peer = Peer(s3.Store("s3://bucket/a", environ), environ, deadline_s)
-    unheard = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", server, 0, 0))
-    heard = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server))
-    peer.addresses = [unheard, heard]
+    peer.addresses = [address, (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server))]
     connection = Connection(peer, deadline_s)
     assert connection.ask(peer.store.request("m", {})).status == 200
     connection.close()
-    peer.addresses = [unheard]
+    peer.addresses = [address]
     with pytest.raises(OSError):
         Connection(peer, deadline_s)
+
+
+def test_the_next_address_is_tried_where_one_does_not_answer(server: int, certificate: Path) -> None:
+    """localhost is ::1, too, where this server does not listen."""
+    connect_past((socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", server, 0, 0)), server, certificate)
 
 
 def test_the_next_address_is_tried_where_there_are_no_sockets_of_that_kind(
     server: int, certificate: Path
 ) -> None:
     """As without IPv6 in the kernel, which the resolver need not know."""
-    environ = {**KEYS, "AWS_ENDPOINT_URL": f"https://localhost:{server}", "AWS_CA_BUNDLE": str(certificate)}
-    deadline_s = time.monotonic() + 10
-    peer = Peer(s3.Store("s3://bucket/a", environ), environ, deadline_s)
     unknown = (socket.AF_APPLETALK, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server))
     with pytest.raises(OSError):
         socket.socket(*unknown[:3])
-    peer.addresses = [unknown, (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server))]
-    connection = Connection(peer, deadline_s)
-    assert connection.ask(peer.store.request("m", {})).status == 200
-    connection.close()
-    peer.addresses = [unknown]
-    with pytest.raises(OSError):
-        Connection(peer, deadline_s)
+    connect_past(unknown, server, certificate)
 
 
 def test_a_refused_connection_is_tried_once_more(each_python: Path) -> None:

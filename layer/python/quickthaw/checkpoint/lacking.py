@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from quickthaw import criuimg
-from quickthaw.checkpoint.refuse import Refusal
+from quickthaw.checkpoint.refuse import Refusal, threads
 from quickthaw.criuimg import records
 from quickthaw.plan.left import Entry
 
@@ -117,17 +117,12 @@ def _streams(pid: int, inodes: Mapping[int, int]) -> list[Refusal]:
 def _filters(pid: int) -> list[Refusal]:
     """Filters that the function has put over its own system calls."""
     found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            status = (task / "status").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # a thread that has ended meanwhile
+    for thread, name, status in threads(Path(f"/proc/{pid}")):
         if re.search(r"^Seccomp:\s*[1-9]", status, re.M):
-            name = status.partition("\n")[0].removeprefix("Name:").strip()
             found.append(
                 Refusal(
                     kind="filters",
-                    what=f"thread {task.name} ({name}) has a system call filter (seccomp)",
+                    what=f"thread {thread} ({name}) has a system call filter (seccomp)",
                     remedy="Lambda refuses filters anyway; put it on in the handler where you need it.",
                 )
             )

@@ -89,7 +89,7 @@ def refusals(pid: int, *, inside: Collection[int] = (), tables: str = "") -> lis
     """
     proc = Path(f"/proc/{pid}")
     return [
-        *_descriptors(pid), *_processes(proc, {*inside} - {pid}), *_threads(proc), *_mappings(proc),
+        *_descriptors(pid), *_processes(proc, {*inside} - {pid}), *_tracers(proc), *_mappings(proc),
         *_ipc(tables),
     ]  # fmt: skip
 
@@ -251,11 +251,16 @@ def _of_each_thread(proc: Path, name: str) -> Iterator[tuple[str, str]]:
             yield task.name, (task / name).read_text()
 
 
-def _threads(proc: Path) -> list[Refusal]:
-    found = []
+def threads(proc: Path) -> Iterator[tuple[str, str, str]]:
+    """Id, name and status (proc(5)) of each thread."""
     for thread, status in _of_each_thread(proc, "status"):
+        yield thread, status.partition("\n")[0].removeprefix("Name:").strip(), status
+
+
+def _tracers(proc: Path) -> list[Refusal]:
+    found = []
+    for thread, name, status in threads(proc):
         tracer = re.search(r"^TracerPid:\s*(\d+)", status, re.M)
-        name = status.partition("\n")[0].removeprefix("Name:").strip()
         if tracer and tracer.group(1) != "0":
             found.append(
                 Refusal(

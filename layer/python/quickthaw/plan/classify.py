@@ -37,9 +37,7 @@ from quickthaw.plan.descriptors import maps_object
 from quickthaw.plan.hot import HotSet
 
 GAP: Final = 1  # pages; first answer of the demo: 87 ms without, 77 with 1, 82 with 2, 85 with 4
-SHORT_LAZY: Final = (
-    2  # a lazy run up to this many pages costs more to map than to fill, where it can be written
-)
+SHORT_LAZY: Final = 2  # pages; up to here a lazy run costs more to map than to fill, where it can be written
 _MAP_GROWSDOWN: Final = 0x100
 _ARENA: Final = 64 << 20  # HEAP_MAX_SIZE of glibc on 64 bit: thread arenas are aligned to it
 _ARENA_HEAD: Final = 0x100  # struct heap_info and malloc_state lie within this of the arena's start

@@ -270,9 +270,7 @@ def _start_cold(context: dict[str, Any], state: State, reason: str) -> NoReturn:
         signal.setitimer(timer, 0)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         with contextlib.suppress(OSError, ValueError):  # the C library keeps some for itself
-            signal.signal(
-                number, signal.SIG_IGN
-            )  # drops what was pending, and is not to reach the cold start
+            signal.signal(number, signal.SIG_IGN)  # drops what is pending, which the cold start must not get
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     stays = settings.put_back(state.settings)
