@@ -18,6 +18,7 @@ identity      thread ids, time zone
 processes     psutil's objects of this process
 settings      limits, processors and the like that the import set for its process
 libraries     Powertools' cold-start flags
+dumps         the fault handler's dump that is due later
 hooks         the function's own after-restore hooks, in order, all of them
 
 Then what is left of the runtime client is loaded (`renewal.client`), takes over
@@ -45,6 +46,7 @@ from quickthaw.runtime.renewal import (
     clock,
     copies,
     credentials,
+    dumps,
     environment,
     generators,
     hooks,
@@ -72,6 +74,7 @@ class Before:
 
     def __init__(self) -> None:
         self.settings = settings.now()
+        dumps.begin()
         generators.begin()
         environment.begin()
         rings.begin()
@@ -89,6 +92,7 @@ class State:
         generators: those that nobody seeded.
         openssl: the copies of it.
         processes: psutil's objects of this one.
+        dump: that is due later, if one is.
         client: of the Runtime API.
         settings: what the import changed of its process.
         processor: processor time at the freeze.
@@ -104,6 +108,7 @@ class State:
         self.clients = credentials.remember(started)
         self.openssl = randomness.remember()
         self.processes = processes.remember()
+        self.dump = dumps.remember()
         self.client = client.prepare()
         self.processor = processor.remember()
         self.clock = clock.Clock(self.processor.reading)
@@ -185,6 +190,7 @@ def _steps(context: dict[str, Any], state: State, handler: str) -> list[tuple[st
         ("processes", lambda: processes.renew(state.processes)),
         ("settings", lambda: _settings(context, state)),
         ("libraries", libraries.renew),
+        ("dumps", lambda: dumps.renew(state.dump)),
         ("hooks", hooks.renew),
     ]
 

@@ -1,0 +1,81 @@
+"""The fault handler's dump that is due later: its time counts from the thaw, as from a cold start's import.
+
+faulthandler.dump_traceback_later() starts a thread in C that waits until a
+moment of the kernel's clock and then reads every thread's frames without the
+interpreter's lock.  The clock of a machine that is older than the timeout has
+passed that moment, so the dump would come in the middle of the wake: an
+unwanted one at best, an exit where that was asked for, and once in some
+thousand thaws a SIGSEGV, because the frames change while they are read.
+
+So the two functions are stood in for while the function is imported, the dump
+is cancelled at the freeze and asked for again at the wake.  A reference that
+was taken meanwhile goes on calling the interpreter's own through here.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What was asked for.
+
+    Attributes:
+        arguments: positional ones.
+        keywords: the others.
+        asked_s: when, of time.monotonic.
+    """
+
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    asked_s: float
+
+    def pending(self) -> bool:
+        """Whether it is still to come."""
+
+        def is_pending(timeout: float, repeat: bool = False, **_: Any) -> bool:
+            return repeat or time.monotonic() < self.asked_s + timeout
+
+        names = ("timeout", "repeat", "file", "exit")
+        return is_pending(**dict(zip(names, self.arguments, strict=False)), **self.keywords)
+
+
+_own_later: Callable[..., None] = faulthandler.dump_traceback_later
+_own_cancel: Callable[[], None] = faulthandler.cancel_dump_traceback_later
+_asked: list[Dump] = []
+
+
+def begin() -> None:
+    """Begins to note; call before the function is imported."""
+    faulthandler.dump_traceback_later = _later
+    faulthandler.cancel_dump_traceback_later = _cancel
+
+
+def _later(*arguments: Any, **keywords: Any) -> None:
+    _own_later(*arguments, **keywords)
+    _asked[:] = [Dump(arguments, keywords, time.monotonic())]
+
+
+def _cancel() -> None:
+    _own_cancel()
+    _asked.clear()
+
+
+def remember() -> Dump | None:
+    """Cancels the dump that is due, and returns it."""
+    faulthandler.dump_traceback_later = _own_later
+    faulthandler.cancel_dump_traceback_later = _own_cancel
+    asked = [dump for dump in _asked if dump.pending()]
+    _cancel()
+    return asked[0] if asked else None
+
+
+def renew(dump: Dump | None) -> None:
+    """At the wake."""
+    if dump:
+        _own_later(*dump.arguments, **dump.keywords)
