@@ -259,16 +259,17 @@ def _kernel_cache(process: SandboxProcess) -> bool:
 
     CRIU writes its cache to a tmpfs only, and reads it from anywhere.
     """
-    place = "/tmp/criu-cache"
+    place = names.TASK_PATH  # not looked at by CRIU's checks
     script = (
-        f'mkdir -p {place} {INNER_WORK}/{CACHE} && XDG_RUNTIME_DIR={place} "$0" check --unprivileged;'
-        f" cp {place}/criu.kdat {INNER_WORK}/{CACHE}/"
+        f'XDG_RUNTIME_DIR={place} "$0" check --unprivileged;'
+        f" mkdir {INNER_WORK}/{CACHE} && cp {place}/criu.kdat {INNER_WORK}/{CACHE}/"
     )
     done = process.run_inside(
         ["/bin/sh", "-c", script, names.CRIU_PATH],
         env={"PATH": "/usr/bin:/bin"},
         caps=frozenset({"CAP_CHECKPOINT_RESTORE"}),
         timeout=30,
+        tmpfs=place,
     )
     return done.returncode == 0
 

@@ -47,6 +47,9 @@ from quickthaw.sandbox.spec import SandboxSpec
 
 SETUP_TIMEOUT_S = 30.0  # from fork to the inner exec; 50 ms is usual
 
+# $1 directory, then the command.
+_OVER = 'mount -t tmpfs -o mode=1777 tmpfs "$1" && shift && exec "$@"'
+
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-spawner")
 
 
@@ -156,6 +159,7 @@ class SandboxProcess:
     def run_inside(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, uid: int = LAMBDA_UID,
         gid: int = LAMBDA_GID, caps: Caps = frozenset(), cwd: str = "/tmp", timeout: float | None = None,
+        tmpfs: str | None = None,
     ) -> subprocess.CompletedProcess[bytes]:  # fmt: skip
         """Run a command in the same mount, pid and IPC namespaces and wait for it.
 
@@ -165,6 +169,7 @@ class SandboxProcess:
         Args:
             caps: Capabilities to hold, also as ambient ones; "all" for every one that we have.
             timeout: Seconds, then the command is killed and `subprocess.TimeoutExpired` is raised.
+            tmpfs: An existing directory where the command, and nobody else, finds an empty tmpfs.
         """
         none = self.spec.kind == "none"
         order = plain_order(
@@ -174,6 +179,8 @@ class SandboxProcess:
         with ExitStack() as stack:
             fds = open_order(stack, order)
             command = enter_command(self.spec, fds)
+            if tmpfs is not None:
+                command = ["unshare", "--mount", "--", "/bin/sh", "-c", _OVER, "sh", tmpfs, *command]
             if not none:
                 target = f"--target={self._init}"
                 namespaces = ["--mount", "--pid", "--ipc"]
