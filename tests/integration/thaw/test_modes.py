@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,18 @@ def test_every_mode_answers_as_a_cold_start(mode: str, small: Path, thaw: Thaw) 
     assert line["bytes_read"] > 0
     assert answers(run)[1]["tmp"] == [], "the work directory is gone"
     assert sum("criu" in command for command in answers(run)[1]["commands"]) == 0
+
+
+def test_what_criu_found_out_about_the_kernel_comes_from_the_snapshot(
+    small: Path, tmp_path: Path, thaw: Thaw
+) -> None:
+    task = tmp_path / "task"
+    shutil.copytree(VICTIM, task)
+    (task / "criu").write_text(f'#!/bin/sh\nexec {names.CRIU_PATH} "$@" -v4 --log-file=/dev/stderr\n')
+    (task / "criu").chmod(0o755)
+    run = thaw(small, mode="grow", task=task, env={names.ENV_CRIU: "/var/task/criu"})
+    assert (run.engine, run.reason) == ("criu", None)
+    assert any("Loaded kdat cache" in line for line in run.log), run.log
 
 
 @pytest.mark.parametrize("mode", ["grow", "async"])

@@ -15,6 +15,7 @@ was taken meanwhile goes on calling the interpreter's own through here.
 from __future__ import annotations
 
 import faulthandler
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,21 +29,12 @@ class Dump:
     Attributes:
         arguments: positional ones.
         keywords: the others.
-        asked_s: when, of time.monotonic.
+        last_s: when the last one comes, of time.monotonic; infinite where it repeats.
     """
 
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
-    asked_s: float
-
-    def pending(self) -> bool:
-        """Whether it is still to come."""
-
-        def is_pending(timeout: float, repeat: bool = False, **_: Any) -> bool:
-            return repeat or time.monotonic() < self.asked_s + timeout
-
-        names = ("timeout", "repeat", "file", "exit")
-        return is_pending(**dict(zip(names, self.arguments, strict=False)), **self.keywords)
+    last_s: float
 
 
 _own_later: Callable[..., None] = faulthandler.dump_traceback_later
@@ -58,7 +50,12 @@ def begin() -> None:
 
 def _later(*arguments: Any, **keywords: Any) -> None:
     _own_later(*arguments, **keywords)
-    _asked[:] = [Dump(arguments, keywords, time.monotonic())]
+    _asked[:] = [Dump(arguments, keywords, _last_s(*arguments, **keywords))]
+
+
+def _last_s(timeout: float, repeat: bool = False, file: object = None, exit: bool = False) -> float:
+    """The arguments are the interpreter's, which has taken them."""
+    return math.inf if repeat else time.monotonic() + timeout
 
 
 def _cancel() -> None:
@@ -70,7 +67,7 @@ def remember() -> Dump | None:
     """Cancels the dump that is due, and returns it."""
     faulthandler.dump_traceback_later = _own_later
     faulthandler.cancel_dump_traceback_later = _own_cancel
-    asked = [dump for dump in _asked if dump.pending()]
+    asked = [dump for dump in _asked if time.monotonic() < dump.last_s]
     _cancel()
     return asked[0] if asked else None
 
