@@ -214,7 +214,7 @@ def _mappings() -> None:
         held["mapped table"] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     held["mapped table"][4096:4099] = b"own"
     native = next(path for path in sys.path if path.endswith("lib-dynload"))
-    library = next(name for name in os.listdir(native) if name.startswith("_bisect."))
+    library = next(name for name in os.listdir(native) if name.startswith("_lsprof."))
     shutil.copy(f"{native}/{library}", "/tmp/cache/unpacked.so")
     held["unpacked library"] = ctypes.CDLL("/tmp/cache/unpacked.so")
     _wait()
@@ -470,7 +470,7 @@ def files_in_tmp() -> None:
 def mapped_files_in_tmp() -> None:
     table = held["mapped table"]
     equal((table[:7], table[4096:4100], table[-3:]), (b"a table", b"own-", b"end"))
-    start = held["unpacked library"].PyInit__bisect
+    start = held["unpacked library"].PyInit__lsprof
     equal(_permissions(ctypes.cast(start, ctypes.c_void_p).value or 0), "r-xp")
 
 
