@@ -17,13 +17,13 @@ pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
 def test_the_command_measures_every_size_and_keeps_every_run(
     needs_root: None, tmp_path: Path, python: Path, layer: Path
 ) -> None:
-    argv = ["growth", "--out", str(tmp_path / "out"), "--size", "10", "--size", "80", "-n", "2"]
+    argv = ["growth", "--out", str(tmp_path / "out"), "--size", "10", "--size", "300", "-n", "2"]
     argv += ["--publish", str(tmp_path / "published"), "--python", str(python), "--layer", str(layer)]
     done = CliRunner().invoke(app, argv)
     assert done.exit_code == 0, done.output
     body = json.loads((tmp_path / "published" / "growth.json").read_text())
     small, large = body["points"]
-    assert 60 < large["pages_mb"] - small["pages_mb"] < 80
+    assert 280 < large["pages_mb"] - small["pages_mb"] < 300
     for point in body["points"]:
         assert {arm: len(found["runs"]) for arm, found in point["arms"].items()} == dict.fromkeys(
             growth.ARMS, 2

@@ -153,7 +153,7 @@ def until(condition: Callable[[], Any], seconds: float = DEADLINE_S, *, fail: bo
 def test_a_signal_in_the_middle_of_a_thaw_by_criu_ends_all_of_it(
     number: int, faulty: Path, faulty_task: Path, own_layer: Path, python: Path
 ) -> None:
-    decoder_that(own_layer, "usleep(30000)")
+    decoder_that(own_layer, "usleep(150000)")
     with shell("criu", faulty, faulty_task, own_layer, python) as (pid, output):
         bootstrap = until(lambda: next((child for child in children(pid) if criu_below(child)), 0))
         os.kill(bootstrap, number)
@@ -172,7 +172,7 @@ def left_in_tmp(said: list[list[str]]) -> list[list[str]]:
 def test_a_bootstrap_that_is_killed_leaves_no_process_and_the_next_one_sweeps(
     faulty: Path, faulty_task: Path, own_layer: Path, python: Path
 ) -> None:
-    decoder_that(own_layer, "usleep(30000)")
+    decoder_that(own_layer, "usleep(150000)")
     with shell("criu", faulty, faulty_task, own_layer, python) as (pid, output):
         bootstrap = until(lambda: next((child for child in children(pid) if criu_below(child)), 0))
         os.kill(bootstrap, signal.SIGKILL)
