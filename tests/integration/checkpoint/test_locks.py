@@ -102,3 +102,18 @@ def test_such_a_mutex_that_nobody_holds_is_frozen(
     out = freeze(task, tmp_path / "snapshot", events=[])
     for engine in ("native", "criu"):
         assert thawed(task, out, python, layer, engine) == [0, 0]
+
+
+def test_memory_that_only_looks_like_a_held_robust_mutex_is_frozen(
+    freeze: Freezer, python: Path, layer: Path, tmp_path: Path
+) -> None:
+    """Bytes as a syntax tree leaves them: line, column, end line, end column, kind, pointer."""
+    body = """
+import struct, threading
+tid = threading.get_native_id()
+looks = ctypes.create_string_buffer(struct.pack("<6IQQ", tid, 4, tid, 9, 17, 0, id(struct), 0))
+"""
+    task = write(tmp_path, body, "looks.raw[12]")
+    out = freeze(task, tmp_path / "snapshot", events=[])
+    assert manifest.read(str(out)).body["native"]["layout"]
+    assert thawed(task, out, python, layer, "native") == 9

@@ -7,7 +7,9 @@ could never be unlocked again.  Plain mutexes do not compare, and Python's own
 locks (`threading.Lock`, `RLock`, conditions) are semaphores or name their
 owner by the address of its thread, which stays; those are left alone.
 
-Such mutexes are found by their bytes: glibc's ``struct __pthread_mutex_s``
+Robust ones are known for certain: a thread's robust list (set_robust_list(2),
+include/uapi/linux/futex.h) leads to each that it holds.  The others are found
+by their bytes: glibc's ``struct __pthread_mutex_s``
 (sysdeps/nptl/bits/struct_mutex.h, the same since 2.30), 40 bytes of which
 nearly all are known for a mutex that is held.  Patching the number in the
 pages, as is done for the thread's own record, was rejected: it would write
@@ -19,9 +21,10 @@ from __future__ import annotations
 import mmap
 from bisect import bisect_right
 from collections.abc import Iterator
+from struct import Struct
 from typing import Any, Final
 
-from quickthaw.criuimg import PageStore, Process
+from quickthaw.criuimg import PageStore, Process, Thread
 from quickthaw.criuimg import records as r
 from quickthaw.names import PAGE_SIZE
 
@@ -29,10 +32,11 @@ _WORDS: Final = 10  # of 4 bytes: lock, count, owner, nusers, kind, spins and el
 _OWNER: Final = 2  # its word
 _RECURSIVE: Final = 1  # of the kind (nptl/pthreadP.h)
 _ERROR_CHECKING: Final = 2
-_ROBUST: Final = 0x10
 _INHERITING: Final = 0x20
-_KINDS: Final = 0x3 | _ROBUST | _INHERITING | 0x80  # and process-shared
+_KINDS: Final = 0x3 | _INHERITING | 0x80  # and process-shared
 _LOCK_TID: Final = 0x3FFF_FFFF  # of the lock word of robust and inheriting mutexes (FUTEX_TID_MASK)
+_ROBUST_HEAD: Final = Struct("<QqQ")  # struct robust_list_head: first entry, from entry to lock word, pending
+_LONGEST: Final = 2048  # entries that the kernel follows (ROBUST_LIST_LIMIT)
 _MOST: Final = 10_000  # nesting depth and waiters that are believed
 
 
@@ -46,7 +50,11 @@ def held(process: Process, store: PageStore) -> list[str]:
     import numpy as np  # late: no other part of the planner needs it
 
     names = {thread.tid: thread.core.comm or process.task.comm for thread in process.threads}
-    found = []
+    found = [
+        f"thread {thread.tid} ({names[thread.tid]}) holds a robust mutex at {where:x}, {_place(process, where)}"
+        for thread in process.threads
+        for where in _on_robust_list(thread, store)
+    ]
     for address, data in _writable(process, store):
         words = np.frombuffer(data, dtype="<u4")
         for tid, name in names.items():
@@ -60,24 +68,48 @@ def held(process: Process, store: PageStore) -> list[str]:
     return found
 
 
+def _on_robust_list(thread: Thread, store: PageStore) -> Iterator[int]:
+    """Where the lock words are, the first words of mutexes, that the kernel would release at the thread's death."""
+    head = _read(store, thread.core.futex_rla, _ROBUST_HEAD.size)
+    if head is None:
+        return
+    entry, to_lock, pending = _ROBUST_HEAD.unpack(head)
+    entries = [pending & ~1] if pending else []  # the lowest bit tells inheriting mutexes
+    while entry & ~1 != thread.core.futex_rla and len(entries) < _LONGEST:
+        entries.append(entry & ~1)
+        following = _read(store, entry & ~1, 8)
+        if following is None:
+            break
+        entry = int.from_bytes(following, "little")
+    for lock in sorted({entry + to_lock for entry in entries}):
+        word = _read(store, lock, 4)
+        if word is not None and int.from_bytes(word, "little") & _LOCK_TID == thread.tid:
+            yield lock
+
+
+def _read(store: PageStore, address: int, size: int) -> bytes | None:
+    """Bytes of the process's memory; None where nothing was dumped."""
+    pages = range(address // PAGE_SIZE, (address + size - 1) // PAGE_SIZE + 1)
+    if any(page not in store for page in pages):
+        return None
+    at = address % PAGE_SIZE
+    return b"".join(store.page(page) for page in pages)[at : at + size]
+
+
 def _kind(words: list[int], tid: int) -> str | None:
-    """What kind of mutex these words are that this thread holds and that knows it; None for anything else."""
+    """What kind of mutex that is on no list these words are, if this thread holds it and it knows; or None."""
     if len(words) < _WORDS:
         return None
     lock, count, _, users, kind, spins = words[:6]
-    tied = kind & (_ROBUST | _INHERITING)
+    tied = kind & _INHERITING
     base = kind & 0x3
-    if kind & ~_KINDS or spins or not 1 <= users <= _MOST:
+    if kind & ~_KINDS or spins or any(words[6:]) or not 1 <= users <= _MOST:
         return None
     if (lock & _LOCK_TID) != tid if tied else lock not in (1, 2):
         return None
     if not 1 <= count <= _MOST if tied or base == _RECURSIVE else count:
         return None
-    if not kind & _ROBUST and any(words[6:]):
-        return None
-    if kind & _ROBUST:
-        return "robust"
-    if kind & _INHERITING:
+    if tied:
         return "priority-inheriting"
     return {_RECURSIVE: "recursive", _ERROR_CHECKING: "error-checking"}.get(base)
 
