@@ -111,6 +111,7 @@ _Noreturn void start_fallback(const char *reason)
 	leader_take_back();
 	process_take_back();
 	fds_take_back();
+	placement_end();
 	SYS(rt_sigprocmask, SIG_SETMASK, &thaw.signal_mask, NULL, 8);
 	while (thaw.environ[count])
 		count++;

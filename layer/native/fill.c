@@ -199,18 +199,6 @@ static void begin_work(void *argument)
 	work(decoder);
 }
 
-static uint32_t count_cpus(void)
-{
-	uint64_t mask[16] = { 0 };
-	long size = SYS(sched_getaffinity, 0, sizeof(mask), mask);
-	uint32_t count = 0;
-
-	for (long at = 0; at < size / 8; at++)
-		for (uint64_t word = mask[at]; word; word &= word - 1)
-			count++;
-	return count;
-}
-
 /* Of a file that came while we decoded; the other way to it is in files.c. */
 static void check_header(void)
 {
@@ -242,10 +230,10 @@ static uint8_t *room_ahead(uint32_t number)
 
 void fill_begin(void)
 {
-	uint32_t count = thaw.options.workers ? thaw.options.workers : count_cpus();
+	uint32_t cpus = placement_count(), count = thaw.options.workers ? thaw.options.workers : cpus;
 	uint64_t cells = thaw.area + AREA_WORKERS;
 	bool ahead = COUNT(TABLE_BLOCKS) && !thaw.fetched.pipe_fd && !thaw.options.no_huge;
-	long result;
+	long result, tid;
 
 	if (!COUNT(TABLE_BLOCKS) && !COUNT(TABLE_TOUCHES))
 		return;
@@ -261,9 +249,12 @@ void fill_begin(void)
 		if (ahead)
 			decoders[at].ahead = room_ahead(at - 1);
 		/* A sandbox that allows no thread here will allow none later; that is said there. */
-		if (clone_thread(CLONE_THREAD_ALIKE | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID,
-				 decoders[at].buffer, &decoders[at].tid, 0, begin_work, &decoders[at]) < 0)
+		tid = clone_thread(CLONE_THREAD_ALIKE | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID,
+				   decoders[at].buffer, &decoders[at].tid, 0, begin_work, &decoders[at]);
+		if (tid < 0)
 			decoders[at].tid = 0;
+		else
+			placement_apart(tid);
 	}
 }
 
@@ -277,6 +268,7 @@ void fill_end(void)
 	for (uint32_t at = 1; at < decoder_count; at++)
 		for (uint32_t tid; (tid = __atomic_load_n(&decoders[at].tid, __ATOMIC_ACQUIRE));)
 			futex_wait(&decoders[at].tid, tid);
+	placement_end();
 	SYS(munmap, thaw.area + AREA_WORKERS, decoder_count * CELL_SIZE);
 	if (thaw.fetched.pipe_fd) {
 		check_header();

@@ -184,6 +184,11 @@ void vdso_place(void);
 void vmas_map(bool files);
 void vmas_protect(void);
 
+/* placement.c */
+uint32_t placement_count(void);
+void placement_apart(long decoder);
+void placement_end(void);
+
 /* fill.c */
 void fill_begin(void);
 void fill_end(void);

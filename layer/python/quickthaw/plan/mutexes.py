@@ -51,9 +51,9 @@ def held(process: Process, store: PageStore) -> list[str]:
 
     names = {thread.tid: thread.core.comm or process.task.comm for thread in process.threads}
     found = [
-        f"thread {thread.tid} ({names[thread.tid]}) holds a robust mutex at {where:x}, {_place(process, where)}"
+        f"thread {thread.tid} ({names[thread.tid]}) holds a robust mutex at {at:x}, {_place(process, at)}"
         for thread in process.threads
-        for where in _on_robust_list(thread, store)
+        for at in _on_robust_list(thread, store)
     ]
     for address, data in _writable(process, store):
         words = np.frombuffer(data, dtype="<u4")
@@ -69,7 +69,7 @@ def held(process: Process, store: PageStore) -> list[str]:
 
 
 def _on_robust_list(thread: Thread, store: PageStore) -> Iterator[int]:
-    """Where the lock words are, the first words of mutexes, that the kernel would release at the thread's death."""
+    """Addresses of the mutexes, their lock words, that the kernel would release at the thread's death."""
     head = _read(store, thread.core.futex_rla, _ROBUST_HEAD.size)
     if head is None:
         return
@@ -97,7 +97,7 @@ def _read(store: PageStore, address: int, size: int) -> bytes | None:
 
 
 def _kind(words: list[int], tid: int) -> str | None:
-    """What kind of mutex that is on no list these words are, if this thread holds it and it knows; or None."""
+    """What kind of mutex these words are that this thread holds and that is on no list; None: no such."""
     if len(words) < _WORDS:
         return None
     lock, count, _, users, kind, spins = words[:6]
