@@ -1,4 +1,4 @@
-"""CRIU's command line, spelled once, each flag with its reason (criu(8), CRIU 4.1).
+"""CRIU's command line and environment, spelled once, each flag with its reason (criu(8), CRIU 4.1).
 
 Used for the dump on the build machine and for the restore on Lambda, so it
 imports nothing.
@@ -58,3 +58,19 @@ def restore(*, criu: str, images: str, work: str, inherit: dict[int, int], strea
     if stream:
         argv.append("--stream")
     return argv
+
+
+def environ(*, cache: str | None) -> dict[str, str]:
+    """The whole environment of a restore.
+
+    Args:
+        cache: directory with CRIU's kernel cache, if there is one that fits.
+    """
+    settings = {
+        # FI_NO_BREAKPOINTS (CRIU, fault-injection.h): the last system calls of the restore are traced
+        # one by one.  The first hardware breakpoint after a second without any makes the kernel wait
+        # for all processors (kernel/events/core.c, account_event), 9 to 19 ms, and CRIU with it.
+        "CRIU_FAULT": "130",
+        "GNUTLS_NO_IMPLICIT_INIT": "1",  # CRIU needs TLS for its page server only; half a millisecond
+    }
+    return settings if cache is None else {**settings, "XDG_RUNTIME_DIR": cache}
