@@ -9,11 +9,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 from quickthaw.bench.answers import SHARED_CREDENTIALS, difference
 from quickthaw.emulator.run import EnvironmentRun, FunctionSpec, run_environment
 from quickthaw.publish.built import loads
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Freezer
+from tests.integration.checkpoint.test_allow import thawed, write
 
 EVENTS = [(ROOT / "events" / name).read_bytes() for name in ("risk.json", "risk-large.json")]
 
@@ -103,13 +105,28 @@ def test_a_snapshot_that_lambda_cannot_use_is_no_layer(tmp_path: Path) -> None:
     assert done.returncode == 2 and "no native plan" in done.stderr
 
 
-def make_snapshot_layer(out: Path, snapshot: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.criu
+def test_a_layer_with_images_has_all_that_criu_needs(
+    freeze: Freezer, python: Path, layer: Path, tmp_path: Path
+) -> None:
+    task = write(tmp_path, "", "event")
+    snapshot = freeze(task, tmp_path / "snapshot", events=[], keep_uncompressed=True)
+    for images, engines in (("", ("native",)), ("1", ("native", "criu"))):
+        out = tmp_path / f"layer{images}"
+        done = make_snapshot_layer(out, str(snapshot), images)
+        assert done.returncode == 0, done.stderr
+        assert not list(out.rglob("pages-1.img"))
+        for engine in engines:
+            assert thawed(task, out / "snapshot", python, layer, engine) == {}
+
+
+def make_snapshot_layer(out: Path, snapshot: str, images: str = "") -> subprocess.CompletedProcess[str]:
     """Runs the target in a bare copy of its directory, as SAM does."""
     copy = out.parent / "layer"
     copy.mkdir(exist_ok=True)
     shutil.copy(ROOT / "layer" / "Makefile", copy)
     command = ["make", "-C", str(copy), "build-SnapshotLayer", f"ARTIFACTS_DIR={out}"]
-    environ = {"PATH": os.environ["PATH"], "SNAPSHOT": snapshot}
+    environ = {"PATH": os.environ["PATH"], "SNAPSHOT": snapshot, "IMAGES": images}
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
 
