@@ -18,11 +18,12 @@
 
 #define DEFAULT_SNAPSHOT "/opt/snapshot"
 #define BOOT "python/quickthaw/runtime/boot.py"
+#define START "criu/start"
 #define BIN "bin/"
 #define IN_S3 "s3://"
 #define MOST_WORDS 128
 
-static char boot_path[512];
+static char boot_path[512], start_path[512];
 static char *second[MOST_WORDS];
 
 static const char *value_of(const char *entry, const char *name)
@@ -119,7 +120,7 @@ static void take_tries(char **environ)
 		thaw.tries = thaw.tries * 10 + (uint32_t)(*value - '0');
 }
 
-/* PYTHON -I -S BOOT COMMAND...; false where COMMAND is not Python's or there is no BOOT beside us. */
+/* [START] PYTHON -I -S BOOT COMMAND...; false where COMMAND is not Python's or there is no BOOT beside us. */
 static bool use_bootstrap(int argc, char **argv, size_t directory)
 {
 	size_t bin = sizeof(BIN) - 1;
@@ -127,12 +128,16 @@ static bool use_bootstrap(int argc, char **argv, size_t directory)
 
 	if (directory >= bin && begins_with(argv[0] + directory - bin, BIN))
 		directory -= bin;
-	if (directory + sizeof(BOOT) > sizeof(boot_path) || argc + 4 > MOST_WORDS)
+	if (directory + sizeof(BOOT) > sizeof(boot_path) || argc + 5 > MOST_WORDS)
 		return false;
 	__builtin_memcpy(boot_path, argv[0], directory);
 	__builtin_memcpy(boot_path + directory, BOOT, sizeof(BOOT));
 	if (!begins_with(base_name(argv[1]), "python3") || SYS(access, boot_path, 4 /* R_OK */) != 0)
 		return false;
+	__builtin_memcpy(start_path, argv[0], directory);
+	__builtin_memcpy(start_path + directory, START, sizeof(START));
+	if (thaw.criu && SYS(access, start_path, 1 /* X_OK */) == 0)
+		second[at++] = start_path;
 	second[at++] = argv[1];
 	second[at++] = "-I";
 	second[at++] = "-S";
@@ -223,6 +228,7 @@ bool options_read(int argc, char **argv, char **environ)
 		else if (value_of(*entry, "AWS_LAMBDA_MAX_CONCURRENCY"))
 			several = true;
 	}
+	thaw.criu = !text_equal(engine, "native") && criu_permitted();
 	if (text_equal(name, "thaw")) {
 		if (argc < 3) {
 			static const char usage[] = "usage: thaw SNAPSHOT COMMAND...\n";
@@ -241,7 +247,6 @@ bool options_read(int argc, char **argv, char **environ)
 		else if (!use_bootstrap(argc, argv, (size_t)(name - argv[0])))
 			thaw.alone = "no Python bootstrap beside the restorer";
 	}
-	thaw.criu = !text_equal(engine, "native") && criu_permitted();
 	if (declined) /* we have been here before */
 		return false;
 	if (several)

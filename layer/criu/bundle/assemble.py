@@ -1,6 +1,7 @@
 """From package files to a tree that runs wherever it lies.
 
     criu/criu                    the launcher: what is executed
+    criu/start                   starts CRIU before there is a Python
     criu/criu.bin                CRIU as Debian built it
     criu/lib/                    its libraries, the loader that finds them there, and sockopt.so
     criu/licenses/               copyright files, licence texts, and where the sources are
@@ -28,6 +29,7 @@ from bundle.errors import BundleError
 from bundle.packages import Package
 
 LAUNCHER = Path(__file__).parent.parent / "launcher.c"
+STARTER = LAUNCHER.parent / "start.c"
 SHIM = LAUNCHER.parent / "sockopt.c"
 LOADER = "ld-linux-x86-64.so.2"
 LIBLZ4 = "liblz4.so.1"
@@ -70,6 +72,7 @@ def from_packages(packages: Sequence[Package], out: Path) -> None:
                     raise BundleError(f"CRIU needs {name}, which is not here", hint=_LIBRARY_HINT)
                 _install(path, criu / "lib" / name)
             _compile(LAUNCHER, criu / "criu", _PROGRAM, mode=0o755)
+            _compile(STARTER, criu / "start", _PROGRAM, mode=0o755)
             _compile(SHIM, criu / "lib" / "sockopt.so", _LIBRARY, mode=0o644)
             _licences(packages, root, criu / "licenses")
             check_version(criu / "criu")
@@ -100,6 +103,7 @@ def from_program(program: Path, packages: Sequence[Package], out: Path) -> None:
             for name, path in libraries.items():
                 _install(path, criu / "lib" / name, mode=0o755 if name == LOADER else 0o644)
             _compile(LAUNCHER, criu / "criu", _PROGRAM, mode=0o755)
+            _compile(STARTER, criu / "start", _PROGRAM, mode=0o755)
             _compile(SHIM, criu / "lib" / "sockopt.so", _LIBRARY, mode=0o644)
         (criu / "licenses").mkdir()
         (criu / "licenses" / "SOURCES").write_text(f"CRIU was given by its path: {program}\n")

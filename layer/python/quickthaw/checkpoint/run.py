@@ -24,7 +24,7 @@ from typing import Any
 
 import quickthaw
 from quickthaw import names
-from quickthaw.checkpoint import describe, lacking, native, pack, refuse
+from quickthaw.checkpoint import describe, lacking, native, pack, refuse, start
 from quickthaw.checkpoint.dump import CACHE, Frozen, Progress, freeze_and_dump, take_over
 from quickthaw.checkpoint.order import CheckpointOrder
 from quickthaw.checkpoint.replace import replacing
@@ -131,6 +131,13 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
             block_size=order.block_size,
             keep_uncompressed=order.keep_uncompressed,
             on_bytes=lambda done, total: on_progress("compress", done / total if total else 1.0),
+        )
+        start.write(
+            fresh,
+            criu_version=frozen.criu_version,
+            pipes=frozen.pipes,
+            cache=CACHE if frozen.has_cache else None,
+            kernel=describe.machine()["kernel"],
         )
         leaks = None
         if order.wanted is not None:

@@ -1,10 +1,19 @@
 """CRIU's command line and environment, spelled once, each flag with its reason (criu(8), CRIU 4.1).
 
 Used for the dump on the build machine and for the restore on Lambda, so it
-imports nothing.
+imports nothing but names.
 """
 
 from __future__ import annotations
+
+from quickthaw import names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SPARE_FD = 600  # first descriptor number in CRIU for inherited pipes; CRIU's own are above 1000 or below 50
+INHERITED = (1, 2, names.THAW_FD, names.WOKE_FD, names.TELEMETRY_FD)  # of the frozen process
 
 
 def dump(*, criu: str, pid: int, images: str, work: str) -> list[str]:
@@ -58,6 +67,15 @@ def restore(*, criu: str, images: str, work: str, inherit: dict[int, int], strea
     if stream:
         argv.append("--stream")
     return argv
+
+
+def inherited(pipes: Mapping[int, int]) -> dict[int, int]:
+    """Descriptor in CRIU for each descriptor of the frozen process that is given a new pipe.
+
+    Args:
+        pipes: as `Manifest.pipes`.
+    """
+    return {fd: _SPARE_FD + place for place, fd in enumerate(INHERITED) if fd in pipes}
 
 
 def environ(*, cache: str | None) -> dict[str, str]:

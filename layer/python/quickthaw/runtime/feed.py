@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from quickthaw.runtime.decode import FrameDecoder
+    from quickthaw.runtime.early import Early
     from quickthaw.runtime.opened import Opened
     from quickthaw.snapshot.manifest import Manifest
 
@@ -85,6 +86,14 @@ class Feed:
         """
         self._copy_images()
 
+    def take_over(self, early: Early) -> None:
+        """Goes on where another has begun, in place of `prepare`.
+
+        Raises:
+            Declined: not in this mode.
+        """
+        raise Declined("only mode grow is begun early")
+
     def run(self) -> None:
         """The thread: delivers every page, or raises."""
         raise NotImplementedError
@@ -109,18 +118,15 @@ class Feed:
 
     def _decode_all(self) -> None:
         """Decodes every page file into its target, in order."""
+        from quickthaw.runtime import pour  # loads _ctypes, as `decoder` does: not before CRIU is started
 
         begin = time.monotonic()
         for number, fd in self._targets.items():
-            decoder = self.decoder(number)
-            one = bytearray(decoder.index.block_size)
-            view = memoryview(one)
-            for _, size in decoder.blocks(lambda one=one: one):  # type: ignore[misc]
-                write_all(fd, view[:size])
-                self.delivered += size
-            self.bytes_read += decoder.bytes_read
-            decoder.close()
+            self.bytes_read += pour.pour(self.decoder(number), fd, self._on_block)
         self.decompress_s = time.monotonic() - begin
+
+    def _on_block(self, size: int) -> None:
+        self.delivered += size
 
     def decoder(self, number: str) -> FrameDecoder:
         """Decodes a page file, which may still be arriving."""
@@ -168,19 +174,31 @@ class Grow(Feed):
     """
 
     apart = True
+    early: Early | None = None
 
     def prepare(self) -> None:
+        self._suits()
+        super().prepare()
+        self._create_targets()
+
+    def _suits(self) -> None:
         version = self.manifest.criu_version
         if version not in GROWING_CRIU:
             raise Declined(f"mode grow is not known to work with CRIU {version}; use QUICKTHAW_MODE=async")
         if self.manifest.processes != 1 or len(self.manifest.pages) != 1:
             # CRIU reads a second page file (shared memory, a memfd) elsewhere, where end of file is the end.
             raise Declined("mode grow restores one process with one page file only; use QUICKTHAW_MODE=async")
-        super().prepare()
-        self._create_targets()
+
+    def take_over(self, early: Early) -> None:
+        self._suits()
+        self.work, self.early = early.work, early
 
     def run(self) -> None:
-        self._decode_all()
+        if self.early is None:
+            self._decode_all()
+            return
+        self.early.finish()
+        self.bytes_read, self.decompress_s = self.early.bytes_read, self.early.decompress_s
 
 
 class Async(Feed):
@@ -231,16 +249,13 @@ class Plain(Feed):
         for entry in self.manifest.files:
             if entry["path"].startswith(f"{names.IMAGES}/pages-") and not entry["path"].endswith(".comp.img"):
                 fd = self.opened.pages(entry["path"].removeprefix(f"{names.IMAGES}/"))
-                if identity.crc32_of(fd, self._checked) != entry["crc32"]:
+                if identity.crc32_of(fd, self._on_block) != entry["crc32"]:
                     raise Declined(
                         f"{self.opened.path}/{entry['path']} is damaged: its checksum does not fit"
                     )
                 self.bytes_read += entry["size"]
         self.decompress_s = 0.0
         self.wait_s = time.monotonic() - begin
-
-    def _checked(self, size: int) -> None:
-        self.delivered += size
 
 
 def write_all(fd: int, data: memoryview) -> None:

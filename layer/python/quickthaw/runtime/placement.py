@@ -37,17 +37,29 @@ class Placement:
     def take_feed(self) -> None:
         """Binds the calling thread to the feed's."""
         if self._apart:
-            _bind({max(self.all)})
+            _bind(self.all - self.bound or {max(self.all)})
 
     def take_criu(self) -> None:
         """Binds the calling thread to CRIU's: what it starts inherits it."""
         if self._apart and _bind({min(self.all)}):
             self.bound = {min(self.all)}
 
+    def found_criu(self, where: set[int]) -> None:
+        """CRIU was given its processors by who started it."""
+        if where != self.all:
+            self.bound = where
+
     def take_all(self) -> None:
         """Frees the calling thread again."""
         if self.bound:
             _bind(self.all)
+
+
+def leave_to_criu(bound: set[int]) -> None:
+    """Keeps the calling thread off what CRIU was given, if that is not all."""
+    others = posix.sched_getaffinity(0) - bound
+    if others:
+        _bind(others)
 
 
 def _bind(which: set[int]) -> bool:

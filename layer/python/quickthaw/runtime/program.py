@@ -7,6 +7,7 @@ looks elsewhere where there is no PATH.
 
 from __future__ import annotations
 
+import _signal
 import posix
 
 TYPE_CHECKING = False
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
+ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)  # what ends a runtime
 _NO_PATH = "/usr/local/bin:/usr/bin:/bin"
 _NOT_FOUND = 127  # as a shell says it
 

@@ -26,7 +26,7 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import BadSnapshot, Declined
-from quickthaw.runtime import checks, criu_command, modes, placement, watchdog, workdir
+from quickthaw.runtime import checks, criu_command, modes, placement, program, watchdog, workdir
 from quickthaw.runtime.feed import write_file
 from quickthaw.snapshot import plainjson
 
@@ -34,13 +34,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from quickthaw.runtime.early import Early
     from quickthaw.runtime.opened import Opened
     from quickthaw.runtime.remote import Remote
     from quickthaw.snapshot.manifest import Manifest
 
-ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)  # what ends a runtime
 _FIRST_ANSWER_S = 0.1  # a first request takes 10 ms of what a thaw is for; what is freed later is only room
-_SPARE_FD = 600  # first descriptor number in CRIU for inherited pipes; CRIU's own are above 1000 or below 50
 
 
 class Restoration:
@@ -57,6 +56,7 @@ class Restoration:
         declined: str | None,
         started_s: float,
         remote: Remote | None = None,
+        early: Early | None = None,
     ) -> None:
         """What to restore.
 
@@ -69,6 +69,7 @@ class Restoration:
             declined: why the native engine did not thaw, for the log.
             started_s: CLOCK_MONOTONIC when the bootstrap began.
             remote: what fills the directory while it is restored, if it comes from S3.
+            early: a CRIU that was started before us; it is taken over, or ended where it does not fit.
 
         Raises:
             Declined: QUICKTHAW_WATCHDOG is no number.
@@ -93,7 +94,7 @@ class Restoration:
             started_s,
             given=environ.get(names.ENV_WATCHDOG),
             cold_init_s=manifest.cold_init_s,
-            delivered=lambda: feed.delivered,
+            delivered=lambda: feed.delivered + (early.delivered if early is not None else 0),
         )
         # A network may be silent for longer than a disk; how long in all is `transfer`'s business too.
         self.watchdog.patient = remote is not None
@@ -102,8 +103,24 @@ class Restoration:
         self._criu_pid = 0
         self._criu_done = False
         self._events_r, self._events_w = posix.pipe2(posix.O_CLOEXEC)
-        self._thaw_r, self._thaw_w = posix.pipe2(posix.O_CLOEXEC)
-        self._woke_r, self._woke_w = posix.pipe2(posix.O_CLOEXEC)
+        self.early = early
+        if early is not None and not (mode == "grow" and early.fits(opened, self._criu_cache())):
+            early.end()
+            self.early = early = None
+        if early is None:
+            self._thaw_r, self._thaw_w = posix.pipe2(posix.O_CLOEXEC)
+            self._woke_r, self._woke_w = posix.pipe2(posix.O_CLOEXEC)
+        else:
+            self._take_over(early)
+
+    def _take_over(self, early: Early) -> None:
+        self.feed.take_over(early)
+        self._thaw_r, self._thaw_w, self._woke_r, self._woke_w = -1, early.thaw_w, early.woke_r, -1
+        self.work = early.work
+        self._made = workdir.WorkDirectory(early.work, lock=early.lock)
+        self._criu_pid = early.pid
+        self.watchdog.pids = [early.pid, self.manifest.pid]
+        self.placement.found_criu(early.bound)
 
     def run(self) -> int:
         """Restores and wakes the process.
@@ -124,21 +141,26 @@ class Restoration:
             raise
 
     def _run(self) -> int:
-        for number in ENDING:
+        for number in program.ENDING:
             if _signal.getsignal(number) is not _signal.SIG_IGN:  # what is ignored now must be after an exec
                 _signal.signal(number, self._told_to_end)
-        self._made = workdir.WorkDirectory(self.work)
-        self.feed.prepare()
+        if self.early is None:
+            self._made = workdir.WorkDirectory(self.work)
+            self.feed.prepare()
+        else:
+            spawned_s = self.early.spawned_s
+            self._start_watch()
         if self.feed.gentle:
             _signal.signal(_signal.SIGIO, _signal.SIG_IGN)  # a lease break must not end us
         if self.feed.first:
             self._start_feed()
             self._wait_for({"fed"})
-        spawned_s = time.monotonic()
-        self._spawn()
+        if self.early is None:
+            spawned_s = time.monotonic()
+            self._spawn()
+            self._start_watch()
         if not self.feed.first:
             self._start_feed()
-        _thread.start_new_thread(self._watch_criu, ())
         self._wait_for({"criu"} if self.feed.first else {"fed", "criu"})
         checks.files_stay(self.seen)  # CRIU has them open now
         restored_s = time.monotonic()
@@ -174,6 +196,9 @@ class Restoration:
             self._tell({"event": "failed", "why": str(error)})
         else:
             self._tell({"event": "fed"})
+
+    def _start_watch(self) -> None:
+        _thread.start_new_thread(self._watch_criu, ())
 
     def _watch_criu(self) -> None:
         _, status = posix.waitpid(self._criu_pid, 0)
@@ -250,15 +275,13 @@ class Restoration:
         sources = {1: 1, 2: 2, names.THAW_FD: self._thaw_r, names.WOKE_FD: self._woke_w}
         sources[names.TELEMETRY_FD] = _telemetry(self.environ)
         actions, inherit = [], {}
-        for place, (fd, source) in enumerate(sources.items()):
-            if fd not in pipes:
-                continue
-            actions.append((posix.POSIX_SPAWN_DUP2, source, _SPARE_FD + place))
-            inherit[pipes[fd]] = _SPARE_FD + place
+        for fd, place in criu_command.inherited(pipes).items():
+            actions.append((posix.POSIX_SPAWN_DUP2, sources[fd], place))
+            inherit[pipes[fd]] = place
         argv = criu_command.restore(
             criu=self.criu, images=self.feed.images, work=self.work, inherit=inherit, stream=self.feed.stream
         )
-        environ = criu_command.environ(cache=self._criu_cache())
+        environ = criu_command.environ(cache=self._make_cache())
         self.placement.take_criu()
         try:
             self._criu_pid = posix.posix_spawn(
@@ -277,16 +300,23 @@ class Restoration:
         self._thaw_r = self._woke_w = -1
 
     def _criu_cache(self) -> str | None:
-        """Directory of CRIU's kernel cache: saves 6 to 30 ms of probing, and fits one kernel and one CRIU."""
+        """The snapshot's directory with CRIU's cache of this kernel: it saves 6 to 30 ms of probing."""
         cache = self.manifest.body.get("criu_cache")
         kernel = posix.uname()
         if cache and cache["kernel"] == f"{kernel.release} {kernel.version}":
-            directory = f"{self.work}/cache"
-            posix.mkdir(directory, 0o700)
-            for name, data in self.opened.below(cache["directory"]).items():
-                write_file(f"{directory}/{name}", data)
-            return directory
+            return str(cache["directory"])
         return None
+
+    def _make_cache(self) -> str | None:
+        """CRIU's own copy of it."""
+        cache = self._criu_cache()
+        if cache is None:
+            return None
+        directory = f"{self.work}/{cache}"
+        posix.mkdir(directory, 0o700)
+        for name, data in self.opened.below(cache).items():
+            write_file(f"{directory}/{name}", data)
+        return directory
 
     def _release(self, timings: dict[str, object]) -> None:
         context: dict[str, object] = {
@@ -394,7 +424,7 @@ def supervise(pid: int, attempt: Restoration, give_back: Callable[[], None]) -> 
     Returns:
         Its exit code; a signal's number negative.
     """
-    for number in ENDING:
+    for number in program.ENDING:
         _signal.signal(number, lambda received, _frame: posix.kill(pid, received))
     if attempt.ended_by:
         posix.kill(pid, attempt.ended_by)

@@ -26,20 +26,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
+    from quickthaw.runtime.early import Early
     from quickthaw.runtime.remote import Remote
 
 
-def main(command: list[str], started_s: float) -> NoReturn:
+def main(command: list[str], started_s: float, early: Early | None = None) -> NoReturn:
     """Thaws and supervises, or replaces itself by `command`.
 
     Args:
         command: argv of the original start.
         started_s: CLOCK_MONOTONIC when the bootstrap began.
+        early: a CRIU that was started before us.
     """
     environ = initial_environ()
     declined = environ.pop(names.ENV_DECLINED, None)
+    environ.pop(names.ENV_STARTED, None)
     started_s = _began(environ.pop(names.ENV_SINCE, None), started_s)
-    thaw = _Thaw(command, environ, declined, started_s)
+    if early is not None:
+        started_s = min(started_s, early.spawned_s)
+    thaw = _Thaw(command, environ, declined, started_s, early)
     try:
         pid = thaw.run()
     except (Declined, BadSnapshot, OSError) as reason:
@@ -56,8 +61,9 @@ class _Thaw:
     """A thaw by CRIU, or the way to the native restorer: `run`, then `supervise` or `give_up`."""
 
     def __init__(
-        self, command: list[str], environ: Mapping[str, str], declined: str | None, started_s: float
-    ) -> None:
+        self, command: list[str], environ: Mapping[str, str], declined: str | None, started_s: float,
+        early: Early | None,
+    ) -> None:  # fmt: skip
         """What is asked for.
 
         Args:
@@ -65,7 +71,9 @@ class _Thaw:
             environ: of the original start.
             declined: why the native engine did not thaw; None: it has not been asked.
             started_s: CLOCK_MONOTONIC when this start began.
+            early: a CRIU that was started before us.
         """
+        self.early = early
         self.command = command
         self.environ = environ
         self.declined = declined
@@ -143,18 +151,20 @@ class _Thaw:
             raise Declined(_joined(self.declined, f"CRIU does not give back {lacks[0]}"))
 
     def _count(self, found: manifest.Manifest) -> None:
-        """Begins an attempt, and removes what a killed one left.
+        """Begins an attempt, and removes what a killed bootstrap left, one that came to an attempt or not.
 
         Raises:
             Declined: too many came to nothing.
         """
         try:
             self.attempt = attempts.Attempt(found.id)
-        except Declined:
-            workdir.sweep()
-            raise
-        if self.attempt.before:
-            workdir.sweep()
+        finally:
+            workdir.sweep(but=None if self.early is None else self.early.work)
+
+    def _end_early(self) -> None:
+        early, self.early = self.early, None
+        if early is not None:
+            early.end()
 
     def _prepare(self, found: manifest.Manifest) -> restore.Restoration:
         """Everything up to the start of CRIU; from S3 that is the small files.
@@ -166,7 +176,7 @@ class _Thaw:
             self.opened = Opened(self.remote.unpack(found))
         assert self.opened is not None
         seen = checks.snapshot_fits(found, self.opened)
-        return restore.Restoration(
+        restoration = restore.Restoration(
             found,
             self.opened,
             seen=seen,
@@ -175,7 +185,10 @@ class _Thaw:
             declined=self.declined,
             started_s=self.started_s,
             remote=self.remote,
+            early=self.early,
         )
+        self.early = None
+        return restoration
 
     def supervise(self, pid: int) -> int:
         """Leaves no name in /tmp, and is the parent of the process; returns how that ended."""
@@ -196,6 +209,7 @@ class _Thaw:
 
     def give_up(self) -> None:
         """Leaves nothing behind, and ends where a signal told us to."""
+        self._end_early()
         if self.remote is not None:
             self.remote.close()
         if self.restoration is not None and self.restoration.ended_by:

@@ -29,17 +29,21 @@ _PAUSE_S = 0.005
 class WorkDirectory:
     """A new directory, ours until `remove` or our end."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, lock: int | None = None) -> None:
         """Makes it.
 
         Args:
             path: begins with `PREFIX`.
+            lock: descriptor that holds its lock, where it is there already.
 
         Raises:
             OSError: /tmp cannot be written, or there is no descriptor left.
         """
-        posix.mkdir(path, 0o700)
         self.path = path
+        if lock is not None:
+            self._lock = lock
+            return
+        posix.mkdir(path, 0o700)
         try:
             self._lock = lockfile.make(f"{path}/{_LOCK}")
         except OSError:
@@ -52,10 +56,11 @@ class WorkDirectory:
         posix.close(self._lock)
 
 
-def sweep() -> None:
+def sweep(*, but: str | None = None) -> None:
     """Removes the directories of bootstraps that are no more, and ends what still works in them.
 
-    Before any of our own is made: to the process that holds a lock, it looks as if nobody did.
+    Args:
+        but: our own, if there is one: to the process that holds a lock, it looks as if nobody did.
     """
     try:
         found = [name for name in posix.listdir(_TMP) if name.startswith(_NAME)]
@@ -63,6 +68,8 @@ def sweep() -> None:
         return
     for name in found:
         path = f"{_TMP}/{name}"
+        if path == but:
+            continue
         found_lock = lockfile.left(f"{path}/{_LOCK}") if _is_ours(path) else None
         if found_lock is None:
             continue  # in use, not one of these, or somebody else's
