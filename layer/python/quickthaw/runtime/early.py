@@ -22,7 +22,7 @@ import time
 
 from quickthaw import names
 from quickthaw.errors import Declined
-from quickthaw.runtime import decode, placement, pour, program, workdir
+from quickthaw.runtime import decode, placement, pour, program, room, workdir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ class Early:
             placement.leave_to_criu(self.bound)
             begin = time.monotonic()
             decoder = decode.FrameDecoder(names.LIBLZ4_PATH, self._path, self._source)
+            room.take(self._target, decoder.index.content_size)
             self.bytes_read = pour.pour(decoder, self._target, self._on_block)
             self.decompress_s = time.monotonic() - begin
         except BaseException as error:

@@ -118,7 +118,7 @@ class Feed:
 
     def _decode_all(self) -> None:
         """Decodes every page file into its target, in order."""
-        from quickthaw.runtime import pour  # loads _ctypes, as `decoder` does: not before CRIU is started
+        from quickthaw.runtime import pour
 
         begin = time.monotonic()
         for number, fd in self._targets.items():
@@ -195,6 +195,10 @@ class Grow(Feed):
 
     def run(self) -> None:
         if self.early is None:
+            from quickthaw.runtime import room  # loads _ctypes, as `decoder` does: not before CRIU is started
+
+            for number, fd in self._targets.items():
+                room.take(fd, self.manifest.pages[number]["content_size"])
             self._decode_all()
             return
         self.early.finish()

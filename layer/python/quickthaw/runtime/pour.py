@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from quickthaw.runtime import room
 from quickthaw.runtime.feed import write_all
 
 TYPE_CHECKING = False
@@ -27,7 +26,6 @@ def pour(decoder: FrameDecoder, target: int, on_block: Callable[[int], None]) ->
         Declined: the file is damaged.
         OSError: as write(2), ENOSPC above all.
     """
-    room.take(target, decoder.index.content_size)
     one = bytearray(decoder.index.block_size)
     view = memoryview(one)
     for _, size in decoder.blocks(lambda: one):
