@@ -7,7 +7,8 @@
  * CRIU may go on, is the bootstrap, which finds in QUICKTHAW_STARTED what was begun.
  *
  * Only a saving: whatever is not as it should be, nothing is started, nothing is left in /tmp, and the
- * bootstrap does it all by itself, or says why it cannot be done.
+ * bootstrap does it all by itself, or says why it cannot be done. Nothing is started either where something
+ * of another start lies in /tmp: only the bootstrap can tell whether that failed, and sweep it.
  */
 #include "../native/sys.h"
 
@@ -16,8 +17,9 @@
 enum { MAX_START = 16384, MAX_ARGS = 48, MAX_ENV = 8, MAX_FDS = 8, MAX_PATH = 512, MAX_ENVIRON = 4096, PIECE = 65536 };
 enum { WRITE_LOCK = 1, MASK_WORDS = 16, SIG_BLOCK = 0, O_DIRECTORY = 0200000 };
 
-static char text[MAX_START], piece[PIECE], room[8192], work[64], program[MAX_PATH], started[192];
-static const char *snapshot = "/opt/snapshot", *criu, *telemetry;
+static _Alignas(8) char piece[PIECE];
+static char text[MAX_START], room[8192], work[64], program[MAX_PATH], started[192];
+static const char *snapshot = "/opt/snapshot", *criu, *telemetry, *root;
 static const char *arguments[MAX_ARGS + 2], *environment[MAX_ENV + 1], *environ[MAX_ENVIRON + 2];
 static size_t room_used;
 static long size;
@@ -28,6 +30,7 @@ static struct {
 static int fd_count, lock_fd, thaw_read, thaw_write, woke_read, woke_write;
 static long snapshot_fd; /* all files are of one snapshot, whatever its path leads to by now */
 static uint64_t signal_mask;
+static long criu_pid;
 
 static size_t length(const char *s)
 {
@@ -79,24 +82,28 @@ static const char *in_work(const char *s)
 {
 	char *to = room + room_used, *end = to;
 
-	if (room_used + length(s) + sizeof(work) >= sizeof(room))
-		return NULL;
-	for (; *s; s++)
+	for (; *s; s++) {
+		if (end + sizeof(work) >= room + sizeof(room))
+			return NULL;
 		if (*s == '%')
 			end = put(end, work);
 		else
 			*end++ = *s;
+	}
 	*end = 0;
 	room_used += (size_t)(end - to) + 1;
 	return to;
 }
 
+/* Until the next call; NULL, which no system call takes, when there is no room. */
 static const char *place(const char *name)
 {
-	char *to = put(put(room + room_used, work), "/");
+	char *to = room + room_used;
 
-	put(to, name);
-	return room + room_used;
+	if (room_used + sizeof(work) + 1 + length(name) >= sizeof(room))
+		return NULL;
+	put(put(put(to, work), "/"), name);
+	return to;
 }
 
 /* Whether the bootstrap would start CRIU in this mode; that it may have CRIU at all, the restorer knows. */
@@ -117,6 +124,36 @@ static bool wanted(const char **entries)
 			telemetry = value;
 	}
 	return *snapshot == '/' && SYS(access, criu, 1 /* X_OK */) == 0;
+}
+
+static bool begins_with(const char *s, const char *with)
+{
+	while (*with && *s == *with)
+		s++, with++;
+	return !*with;
+}
+
+/* Whether nothing of another start is in /tmp, as quickthaw/runtime/workdir.py and attempts.py name it. */
+static bool alone(void)
+{
+	struct entry {
+		uint64_t inode, offset;
+		uint16_t size;
+		uint8_t type;
+		char name[];
+	};
+	long fd = SYS(open, "/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC), got = -1;
+	bool found = fd < 0;
+
+	while (!found && (got = SYS(getdents64, fd, piece, sizeof(piece))) > 0)
+		for (long at = 0; at < got && !found; at += ((struct entry *)(piece + at))->size) {
+			const char *name = ((struct entry *)(piece + at))->name;
+
+			found = (begins_with(name, "quickthaw-") && name[10] >= '0' && name[10] <= '9') ||
+				begins_with(name, ".quickthaw-criu-");
+		}
+	SYS(close, fd);
+	return !found && got == 0;
 }
 
 /* Reads `start`: a checksum (FNV-1a), then lines, which become strings. */
@@ -262,6 +299,9 @@ static bool prepare(void)
 			if (!copy(rest))
 				return false;
 			break;
+		case 'r':
+			root = rest;
+			break;
 		case 'n':
 			fd = SYS(open, place(rest), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 			if (fd < 0)
@@ -286,7 +326,7 @@ static bool prepare(void)
 		}
 	}
 	arguments[0] = criu;
-	return words > 1;
+	return words > 1 && root;
 }
 
 static void remove_work(void)
@@ -296,6 +336,7 @@ static void remove_work(void)
 	for (const char *line = NULL; (line = next(line));)
 		if (*line == 'c' || *line == 'K' || *line == 'n')
 			SYS(unlink, place(line + 2));
+	SYS(unlink, place("restore.log"));
 	SYS(rmdir, place("cache"));
 	SYS(rmdir, place("images"));
 	SYS(unlink, place("lock"));
@@ -303,29 +344,31 @@ static void remove_work(void)
 }
 
 /* Of two processors CRIU has the one that we are not on, see quickthaw/runtime/placement.py. */
-static void keep_apart(uint32_t cpu)
+static void keep_apart(long pid)
 {
 	uint64_t mask[MASK_WORDS];
 	long bytes = SYS(sched_getaffinity, 0, sizeof(mask), mask);
+	uint32_t cpu;
 	int count = 0;
 
 	for (long at = 0; at < bytes / 8; at++)
 		for (uint64_t word = mask[at]; word; word &= word - 1)
 			count++;
-	if (count != 2 || cpu / 64 >= MASK_WORDS)
+	if (count != 2 || SYS(getcpu, &cpu, NULL, NULL) < 0 || cpu / 64 >= MASK_WORDS)
 		return;
 	mask[cpu / 64] &= ~(1UL << cpu % 64);
-	SYS(sched_setaffinity, 0, bytes, mask);
+	SYS(sched_setaffinity, pid, bytes, mask);
 }
 
-static _Noreturn void become_criu(uint32_t parents_cpu)
+static _Noreturn void become_criu(long parent)
 {
 	static const int ignored_by_some[] = { 13 /* SIGPIPE */, 29 /* SIGIO */ };
 	static const uint64_t by_default[4];
 
 	SYS(setpgid, 0, 0); /* its helpers go with it */
 	SYS(prctl, PR_SET_PDEATHSIG, SIGKILL);
-	keep_apart(parents_cpu);
+	if (SYS(getppid) != parent)
+		SYS(exit_group, 127); /* it has ended already */
 	for (size_t at = 0; at < sizeof(ignored_by_some) / sizeof(*ignored_by_some); at++)
 		SYS(rt_sigaction, ignored_by_some[at], by_default, NULL, 8);
 	for (int at = 0; at < fd_count; at++)
@@ -337,47 +380,87 @@ static _Noreturn void become_criu(uint32_t parents_cpu)
 }
 
 /*
- * What the bootstrap needs to know: "PID LOCK THAW WOKE NANOSECONDS MASK WORK".  What ends a runtime
- * waits until it can end CRIU as well; MASK are the signals that were blocked before.
+ * What the bootstrap needs to know: "PID LOCK THAW WOKE NANOSECONDS MASK ROOT WORK".  What ends a runtime
+ * waits until it can end CRIU as well; MASK are the signals that were blocked before, ROOT is the pid that
+ * CRIU gives to the process.
  */
 static bool start_criu(void)
 {
 	const uint64_t ending = 1UL << 14 | 1UL << 1 | 1UL << 0 | 1UL << 2; /* SIGTERM, SIGINT, SIGHUP, SIGQUIT */
 	const int kept[] = { lock_fd, thaw_write, woke_read };
 	uint64_t now = sys_now_ns();
-	uint32_t cpu = 0;
-	long pid;
+	long self = SYS(getpid), pid;
 	char *at;
 
-	SYS(getcpu, &cpu, NULL, NULL);
 	SYS(rt_sigprocmask, SIG_BLOCK, &ending, &signal_mask, 8);
 	pid = SYS(fork);
 	if (pid == 0)
-		become_criu(cpu);
+		become_criu(self);
 	if (pid < 0) {
 		SYS(rt_sigprocmask, SIG_SETMASK, &signal_mask, NULL, 8);
 		return false;
 	}
 	SYS(setpgid, pid, pid);
+	keep_apart(pid);
+	criu_pid = pid;
 	at = put_number(put(started, "QUICKTHAW_STARTED="), (uint64_t)pid, 10);
 	for (int fd = 0; fd < 3; fd++) {
 		SYS(fcntl, kept[fd], F_SETFD, 0);
 		at = put_number(put(at, " "), (uint64_t)kept[fd], 10);
 	}
 	at = put_number(put(at, " "), now, 10);
-	put(put(put_number(put(at, " "), signal_mask, 10), " "), work);
+	at = put_number(put(at, " "), signal_mask, 10);
+	put(put(put(put(at, " "), root), " "), work);
 	return true;
 }
 
 static bool begin(const char **entries)
 {
-	if (!wanted(entries) || !read_start())
+	if (!wanted(entries) || !alone() || !read_start())
 		return false;
 	compare_kernel();
 	if (make_work() && prepare() && start_criu())
 		return true;
 	remove_work();
 	return false;
+}
+
+/* As execvp(3): an OS-only runtime's Python may have no path. */
+static _Noreturn void become(const char **command, const char **entries)
+{
+	static const char sorry[] = "quickthaw: cannot find the bootstrap's Python\n";
+	const char *path = "/usr/local/bin:/usr/bin:/bin", *value;
+	bool has_path = false;
+
+	for (const char **entry = entries; *entry; entry++)
+		if ((value = after(*entry, "PATH")))
+			path = value;
+	for (const char *s = command[0]; *s; s++)
+		has_path |= *s == '/';
+	if (has_path)
+		SYS(execve, command[0], command, entries);
+	for (const char *at = path; !has_path; at++) {
+		char full[2 * MAX_PATH], *end = full;
+
+		while (*at && *at != ':' && end < full + MAX_PATH)
+			*end++ = *at++;
+		if (length(command[0]) < MAX_PATH - 2 && (!*at || *at == ':')) {
+			put(put(end, end == full ? "" : "/"), command[0]);
+			SYS(execve, full, command, entries);
+		}
+		while (*at && *at != ':')
+			at++;
+		if (!*at)
+			break;
+	}
+	if (criu_pid) {
+		SYS(kill, -criu_pid, SIGKILL);
+		SYS(wait4, criu_pid, NULL, 0, NULL);
+		remove_work();
+	}
+	SYS(write, STDERR, sorry, sizeof(sorry) - 1);
+	for (;;)
+		SYS(exit_group, 127);
 }
 
 __attribute__((used)) static _Noreturn void run(uint64_t *stack)
@@ -397,14 +480,15 @@ __attribute__((used)) static _Noreturn void run(uint64_t *stack)
 	room_used = 0;
 	criu = program;
 	if (count < MAX_ENVIRON && begin(entries)) {
-		for (long at = 0; at < count; at++)
-			environ[at] = entries[at];
-		environ[count] = started;
+		const char **to = environ;
+
+		for (; *entries; entries++)
+			if (!after(*entries, "QUICKTHAW_STARTED"))
+				*to++ = *entries;
+		*to = started;
 		entries = environ;
 	}
-	SYS(execve, argv[1], argv + 1, entries);
-	for (;;)
-		SYS(exit_group, 127);
+	become(argv + 1, entries);
 }
 
 __asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call run\n");

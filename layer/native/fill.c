@@ -36,6 +36,7 @@ struct decoder {
 static struct decoder decoders[MAX_WORKERS];
 static uint32_t decoder_count, next_block, next_touch;
 static uint32_t mapped; /* all memory is */
+static uint32_t placed; /* decoders are where they shall run */
 
 /* Small ones by a fault for each page: one in the middle of a copy costs more than the byte written here. */
 static void populate(const struct plan_segment *segment)
@@ -193,6 +194,9 @@ static void begin_work(void *argument)
 {
 	struct decoder *decoder = argument;
 
+	/* Not bound to a processor in the middle of a decline, which would hand that on. */
+	while (!__atomic_load_n(&placed, __ATOMIC_ACQUIRE))
+		futex_wait(&placed, 0);
 	if (decoder == &decoders[1])
 		files_open();
 	decode_ahead(decoder);
@@ -256,6 +260,8 @@ void fill_begin(void)
 		else
 			placement_apart(tid);
 	}
+	__atomic_store_n(&placed, 1, __ATOMIC_RELEASE);
+	futex_wake(&placed);
 }
 
 void fill_end(void)

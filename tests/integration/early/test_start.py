@@ -32,9 +32,12 @@ mv %(said)s.new %(said)s
 COMMAND = """
 import json, os, shutil, sys
 said = os.environ.get("QUICKTHAW_STARTED")
+entries = open("/proc/self/environ").read().split("\\0")
 found = {"started": said, "argv": sys.argv[1:], "pid": os.getpid()}
+found["variables"] = sum(entry.startswith("QUICKTHAW_STARTED=") for entry in entries)
 if said:
-    pid, lock, thaw, woke, began, mask, work = said.split(" ", 6)
+    pid, lock, thaw, woke, began, mask, root, work = said.split(" ", 7)
+    found["root"] = int(root)
     def read(*path):
         try:
             return open(os.path.join(*path), "rb").read()
@@ -109,6 +112,7 @@ def test_criu_gets_what_the_bootstrap_would_give_it(
     assert found["made"].keys() == copies | {"lock", "images/pages-1.img"}
     assert (found["made"]["lock"], found["made"]["images/pages-1.img"]) == (0, 0)
     assert found["modes"] == ["0o700", "0o600"]
+    assert found["root"] == body.pid
     inherited = criu_command.inherited(body.pipes)
     argv = criu_command.restore(
         criu="criu", images=f"{work}/images", work=work, stream=False,
@@ -176,6 +180,41 @@ def test_nothing_is_started_where_the_bootstrap_would_not(
     assert_nothing(run(layer, snapshot, criu, environ))
 
 
+@pytest.mark.parametrize("name", ["quickthaw-1-left", ".quickthaw-criu-0123456789abcdef-1"])
+def test_nothing_is_started_beside_what_another_start_may_have_left(
+    name: str, layer: Path, snapshot: Path, criu: Path
+) -> None:
+    """Whether it failed, and whether it is to be swept, only the bootstrap can tell."""
+    left = Path("/tmp") / name
+    left.mkdir()
+    try:
+        assert_nothing(run(layer, snapshot, criu))
+    finally:
+        left.rmdir()
+    assert run(layer, snapshot, criu)["started"]
+
+
+def test_a_variable_of_that_name_that_was_there_is_replaced(layer: Path, snapshot: Path, criu: Path) -> None:
+    found = run(layer, snapshot, criu, {names.ENV_STARTED: "1 2 3"})
+    assert found["started"].endswith(found["work"])
+    assert found["variables"] == 1
+
+
+def test_a_bootstrap_without_a_path_is_looked_for_and_what_began_ends_with_it(
+    layer: Path, snapshot: Path, criu: Path, tmp_path: Path
+) -> None:
+    """As execvp(3): in an OS-only runtime the Python is `python3`."""
+    given = {names.ENV_SNAPSHOT: str(snapshot), names.ENV_CRIU: "/bin/sleep"}
+    start = str(layer / "criu" / "start")
+    for path, code in (("/nowhere:/bin", 0), (":", 127), (str(tmp_path), 127)):
+        command = [start, "sh", "-c", "rm -r ${QUICKTHAW_STARTED##* }"]
+        environ = {**given, "PATH": path}
+        process = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=10, cwd="/")
+        assert process.returncode == code, process.stderr
+        assert ("cannot find" in process.stderr) == bool(code)
+        assert not list(Path("/tmp").glob("quickthaw-[0-9]*"))
+
+
 def test_a_missing_image_ends_it_before_it_begins(layer: Path, snapshot: Path, criu: Path) -> None:
     images = sorted((snapshot / "images").glob("*.img"))
     for image in (images[0], *[path for path in images if not path.name.startswith("pages-")][-1:]):
@@ -218,4 +257,4 @@ def test_the_command_starts_whatever_stands_there(layer: Path, snapshot: Path, l
     text = "".join(f"{line}\n" for line in lines).encode()
     said = starts(layer, snapshot, "/bin/true", f"{checksum(text):08x}\n".encode() + text)
     if said != "none":
-        shutil.rmtree(said.split(" ", 6)[-1])
+        shutil.rmtree(said.split(" ", 7)[-1])

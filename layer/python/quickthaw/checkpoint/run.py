@@ -135,6 +135,7 @@ def checkpoint(order: CheckpointOrder, *, on_progress: Progress = lambda _stage,
         start.write(
             fresh,
             criu_version=frozen.criu_version,
+            pid=frozen.pid,
             pipes=frozen.pipes,
             cache=CACHE if frozen.has_cache else None,
             kernel=describe.machine()["kernel"],

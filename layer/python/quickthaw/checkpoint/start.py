@@ -5,6 +5,7 @@ letter, a space and a text, in which ``%`` stands for the work directory:
 
 c PATH      copy a file of the snapshot into the work directory
 n PATH      make an empty one there
+r PID       what CRIU restores
 p FD ROLE   CRIU's descriptor FD is standard output (o), standard error (e), the reading end of the
             thaw pipe (t), the writing end of the woke pipe (w) or the telemetry log (l)
 a TEXT      CRIU's next argument
@@ -32,13 +33,14 @@ _MOST: Final = 16_000  # bytes that the reader has room for
 
 
 def write(
-    snapshot: Path, *, criu_version: str, pipes: Mapping[int, int], cache: str | None, kernel: str
+    snapshot: Path, *, criu_version: str, pid: int, pipes: Mapping[int, int], cache: str | None, kernel: str
 ) -> None:
     """Write the file, where mode grow suits the snapshot.
 
     Args:
         snapshot: its directory, all but the manifest written.
         criu_version: of the CRIU that dumped.
+        pid: of the frozen process.
         pipes: inode of the pipe at each inherited descriptor.
         cache: directory of CRIU's kernel cache in the snapshot, if there is one.
         kernel: that it fits.
@@ -50,6 +52,7 @@ def write(
     copied = [path.name for path in sorted(images.glob("*.img")) if not path.name.startswith("pages-")]
     lines = [f"c {names.IMAGES}/{name}" for name in (*copied, names.START)]
     lines.append(f"n {names.IMAGES}/{pages[0].replace('.comp', '')}")
+    lines.append(f"r {pid}")
     inherited = criu_command.inherited(pipes)
     lines += [f"p {place} {ROLES[fd]}" for fd, place in inherited.items()]
     argv = criu_command.restore(

@@ -5,6 +5,7 @@ What is checked when:
   interpreter, CPU features; the size of every file of the snapshot and the
   checksum of the small ones (images, kernel cache), see `opened`; the identity of every mapped
   file and of the function's own sources;
+  where CRIU was started before Python (`early`), it was not changed since;
 - when CRIU has ended, before the process may wake: whether these files stayed (`restore`);
 - while pages are decoded: each block's checksum (`decode`), the checksum of
   uncompressed pages (`feed`); both before the process may wake.

@@ -192,6 +192,8 @@ class Grow(Feed):
     def take_over(self, early: Early) -> None:
         self._suits()
         self.work, self.early = early.work, early
+        (number,) = self.manifest.pages
+        self._targets[number] = early.target
 
     def run(self) -> None:
         if self.early is None:

@@ -10,7 +10,8 @@ stay open until they have been decoded.
 What this cannot close: files of the function that CRIU maps by their paths.
 They are compared before CRIU starts and again when it has opened them all, so
 a library that is exchanged in between is declined, and one that is exchanged
-later is not in the process.
+later is not in the process.  (Where CRIU began before Python, see `early`: what
+changed since then is not trusted.)
 
 The images are some 20 files and 0.2 to 2 MB; copying them costs less than a
 millisecond.  Links, as before, let CRIU read what nobody had checked.

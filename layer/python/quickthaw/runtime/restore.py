@@ -104,7 +104,7 @@ class Restoration:
         self._criu_done = False
         self._events_r, self._events_w = posix.pipe2(posix.O_CLOEXEC)
         self.early = early
-        if early is not None and not (mode == "grow" and early.fits(opened, self._criu_cache())):
+        if early is not None and not (mode == "grow" and early.fits(opened, self._criu_cache(), seen)):
             early.end()
             self.early = early = None
         if early is None:

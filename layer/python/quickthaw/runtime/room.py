@@ -8,7 +8,7 @@ what all wait for; with a thread of its own for the writes (`async`) it was
 slower, and `sync` is the comparison.
 
 It is only for speed.  Where fallocate(2) is refused or the room is not there,
-nothing happens; a write that fails says why.
+no more than some of it is taken; a write that fails says why.
 """
 
 from __future__ import annotations

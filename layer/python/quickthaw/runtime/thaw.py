@@ -161,11 +161,6 @@ class _Thaw:
         finally:
             workdir.sweep(but=None if self.early is None else self.early.work)
 
-    def _end_early(self) -> None:
-        early, self.early = self.early, None
-        if early is not None:
-            early.end()
-
     def _prepare(self, found: manifest.Manifest) -> restore.Restoration:
         """Everything up to the start of CRIU; from S3 that is the small files.
 
@@ -209,7 +204,8 @@ class _Thaw:
 
     def give_up(self) -> None:
         """Leaves nothing behind, and ends where a signal told us to."""
-        self._end_early()
+        if self.early is not None:
+            self.early.end()
         if self.remote is not None:
             self.remote.close()
         if self.restoration is not None and self.restoration.ended_by:
