@@ -326,7 +326,7 @@ static bool prepare(void)
 		}
 	}
 	arguments[0] = criu;
-	return words > 1 && root;
+	return words > 1 && root && length(root) <= 10;
 }
 
 static void remove_work(void)
