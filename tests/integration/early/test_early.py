@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from quickthaw import names
 from quickthaw.checkpoint import describe
-from quickthaw.checkpoint.start import checksum
 from quickthaw.snapshot import manifest
 
 from tests.integration.thaw.conftest import VICTIM, Thaw, answers, assert_cold, bootstrap_lines
 from tests.integration.thaw.conftest import thaw as thaw
+
+from .conftest import rewrite
 
 pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
 
@@ -38,14 +39,8 @@ def told(log: tuple[str, ...]) -> list[str]:
     return [line.removeprefix("started ") for line in log if line.startswith("started ")]
 
 
-def resealed(snapshot: Path, change: dict[str, str]) -> None:
-    """Another `start` that the manifest agrees with."""
-    place = snapshot / names.IMAGES / names.START
-    text = place.read_text().partition("\n")[2]
-    for old, new in change.items():
-        assert old in text
-        text = text.replace(old, new)
-    place.write_text(f"{checksum(text.encode()):08x}\n{text}")
+def resealed(snapshot: Path) -> None:
+    """The manifest agrees with what lies there."""
     body = {key: value for key, value in manifest.read(str(snapshot)).body.items() if key != "checksum"}
     body["files"] = describe.snapshot_files(snapshot)
     (snapshot / names.MANIFEST).write_bytes(manifest.seal(body))
@@ -73,7 +68,8 @@ def test_a_criu_without_all_that_was_checked_is_ended_and_another_one_started(
 ) -> None:
     snapshot = tmp_path / "snapshot"
     shutil.copytree(small, snapshot)
-    resealed(snapshot, change)
+    rewrite(snapshot, change)
+    resealed(snapshot)
     run = thaw(snapshot, task=telling(tmp_path), env={names.ENV_CRIU: "/var/task/criu"})
     assert (run.engine, run.reason) == ("criu", None), run.log
     assert told(run.log)[-1] == "by the bootstrap"
@@ -85,9 +81,7 @@ def test_a_snapshot_of_before_is_thawed_without(small: Path, tmp_path: Path, tha
     snapshot = tmp_path / "snapshot"
     shutil.copytree(small, snapshot)
     (snapshot / names.IMAGES / names.START).unlink()
-    body = {key: value for key, value in manifest.read(str(snapshot)).body.items() if key != "checksum"}
-    body["files"] = describe.snapshot_files(snapshot)
-    (snapshot / names.MANIFEST).write_bytes(manifest.seal(body))
+    resealed(snapshot)
     run = thaw(snapshot, task=telling(tmp_path), env={names.ENV_CRIU: "/var/task/criu"})
     assert (run.engine, told(run.log)) == ("criu", ["by the bootstrap"])
 

@@ -19,6 +19,8 @@ from quickthaw.checkpoint.start import checksum
 from quickthaw.runtime import criu_command
 from quickthaw.snapshot import manifest
 
+from .conftest import rewrite
+
 # What CRIU was started with, said by a program in its place.
 CRIU = r"""#!/bin/sh
 { printf 'arg %%s\n' "$@"; tr '\0' '\n' </proc/$$/environ | sed 's/^/env /'
@@ -87,16 +89,6 @@ def run(layer: Path, snapshot: Path, criu: Path, environ: Mapping[str, str] | No
 def assert_nothing(found: dict[str, Any]) -> None:
     assert found["started"] is None
     assert not list(Path("/tmp").glob(f"quickthaw-{found['pid']}-*"))
-
-
-def rewrite(snapshot: Path, change: dict[str, str]) -> None:
-    """Another text with a right checksum."""
-    place = snapshot / names.IMAGES / names.START
-    text = place.read_text().partition("\n")[2]
-    for old, new in change.items():
-        assert old in text
-        text = text.replace(old, new)
-    place.write_text(f"{checksum(text.encode()):08x}\n{text}")
 
 
 def test_criu_gets_what_the_bootstrap_would_give_it(
