@@ -40,6 +40,7 @@ class Seen:
         descriptors: number and what it is.
         hooks: how many ran before, how many run after.
         env_names: variables seen at the checkpoint.
+        kernel_cache: what CRIU found out about the kernel is in the snapshot.
         criu_lacks: why the criu engine starts cold; empty where it thaws.
         obstacles: what would stop a thaw on this machine.
     """
@@ -60,6 +61,7 @@ class Seen:
     descriptors: tuple[tuple[int, str], ...]
     hooks: dict[str, int]
     env_names: tuple[str, ...]
+    kernel_cache: bool
     criu_lacks: tuple[str, ...]
     obstacles: tuple[str, ...]
 
@@ -96,6 +98,7 @@ def look(snapshot: Path) -> Seen:
         descriptors=tuple((fd.fd, _descriptor(process, fd)) for fd in process.fds),
         hooks=found.body["function"]["hooks"],
         env_names=tuple(found.body["function"]["env_names"]),
+        kernel_cache="criu_cache" in found.body,
         criu_lacks=verify.criu_lacks(found),
         obstacles=tuple(f"{one.what}: {one.problem}" for one in findings if one.problem),
     )
