@@ -88,7 +88,15 @@ def test_a_snapshot_of_before_is_thawed_without(small: Path, tmp_path: Path, tha
 
 @pytest.mark.parametrize(
     "said",
-    ["", "1 2 3", "1 2 3 4 5 6 /tmp/quickthaw-1-1", "x 2 3 4 5 6 /tmp/quickthaw-1-1", "1 2 3 4 5 6 /etc"],
+    [
+        "",
+        "1 2 3",
+        "1 2 3 4 5 6 /tmp/quickthaw-1-1",
+        "1 2 3 4 5 6 7 /tmp/quickthaw-1-1",
+        "x 2 3 4 5 6 7 /tmp/quickthaw-1-1",
+        "99999999999999999999 2 3 4 5 6 7 /tmp/quickthaw-1-1",
+        "1 2 3 4 5 6 7 /etc",
+    ],
 )
 def test_a_variable_that_nobody_meant_changes_nothing(said: str, small: Path, thaw: Thaw) -> None:
     """One that a function has by accident, in a mode in which nothing sets it."""

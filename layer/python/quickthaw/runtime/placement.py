@@ -37,7 +37,7 @@ class Placement:
     def take_feed(self) -> None:
         """Binds the calling thread to the feed's."""
         if self._apart:
-            _bind(self.all - self.bound or {max(self.all)})
+            _bind({max(self.all)})
 
     def take_criu(self) -> None:
         """Binds the calling thread to CRIU's: what it starts inherits it."""
