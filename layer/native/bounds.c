@@ -16,6 +16,7 @@ static const uint32_t record_sizes[TABLE_COUNT] = {
 	sizeof(struct plan_sigaction), sizeof(struct plan_symbol), sizeof(struct plan_object),
 	sizeof(struct plan_fd),     sizeof(struct plan_watch),     sizeof(struct plan_lock),
 	sizeof(struct plan_timer),  sizeof(struct plan_entry),     sizeof(struct plan_touch),
+	sizeof(struct plan_copy),   sizeof(struct plan_probe),
 };
 
 /* The header alone, before anything is where it says. */
@@ -98,24 +99,64 @@ static void check_maps(void)
 	}
 }
 
-/* The mapping that covers a range; filling stays within one. */
-const struct plan_map *plan_covering(uint64_t start, uint64_t size)
+/* The row that covers a range, of a table whose rows are ascending and begin with start and size; or NULL. */
+static const void *covering(enum plan_table_id id, uint64_t start, uint64_t size)
 {
-	const struct plan_map *maps = ROWS(plan_map, TABLE_MAPS);
-	uint32_t low = 0, high = COUNT(TABLE_MAPS);
+	const uint8_t *rows = (const uint8_t *)ROWS(plan_segment, id);
+	uint32_t low = 0, high = COUNT(id);
+	const struct plan_segment *row;
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (maps[middle].start + maps[middle].size <= start)
+		row = (const void *)(rows + middle * record_sizes[id]);
+		if (row->start + row->size <= start)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	if (low == COUNT(TABLE_MAPS) || maps[low].start > start ||
-	    maps[low].start + maps[low].size - start < size)
+	row = (const void *)(rows + low * record_sizes[id]);
+	return low == COUNT(id) || row->start > start || row->start + row->size - start < size ? NULL : row;
+}
+
+/* The mapping that covers a range; filling stays within one. */
+const struct plan_map *plan_covering(uint64_t start, uint64_t size)
+{
+	const struct plan_map *map = covering(TABLE_MAPS, start, size);
+
+	if (!map)
 		BAD("a range is not mapped");
-	return &maps[low];
+	return map;
+}
+
+/* Each lies within one private mapping of a file, and differs from it in what filling needs. */
+static void check_copies(void)
+{
+	const struct plan_copy *copies = ROWS(plan_copy, TABLE_COPIES);
+	const struct plan_probe *probes = ROWS(plan_probe, TABLE_PROBES);
+	uint64_t end = 0;
+
+	for (uint32_t at = 0; at < COUNT(TABLE_COPIES); at++) {
+		const struct plan_map *map;
+
+		check_span(copies[at].start, copies[at].size);
+		map = plan_covering(copies[at].start, copies[at].size);
+		if (copies[at].start < end || map->file < 0 || !(map->flags & MAP_PRIVATE) ||
+		    copies[at].prot != (map->prot | PROT_READ | PROT_WRITE) ||
+		    copies[at].flags != (map->flags | MAP_ANONYMOUS))
+			BAD("a mapping is impossible");
+		end = copies[at].start + copies[at].size;
+	}
+	for (uint32_t at = 0; at < COUNT(TABLE_PROBES); at++)
+		if (probes[at].file >= COUNT(TABLE_FILES))
+			BAD("a mapping has no file");
+}
+
+static bool can_fill(const struct plan_segment *segment)
+{
+	const struct plan_map *map = plan_covering(segment->start, segment->size);
+
+	return map->file == FILE_NONE && map->prot & PROT_WRITE;
 }
 
 static void check_blocks(void)
@@ -124,14 +165,8 @@ static void check_blocks(void)
 	const struct plan_segment *segments = ROWS(plan_segment, TABLE_SEGMENTS);
 	uint32_t next = 0; /* every segment belongs to exactly one block, in order */
 
-	for (uint32_t at = 0; at < COUNT(TABLE_SEGMENTS); at++) {
-		const struct plan_map *map;
-
-		check_span(segments[at].start, segments[at].size);
-		map = plan_covering(segments[at].start, segments[at].size);
-		if (map->file != FILE_NONE || !(map->prot & PROT_WRITE))
-			BAD("pages are to be filled where nothing can be written");
-	}
+	if (thaw.plan->copy_block > COUNT(TABLE_BLOCKS) || thaw.plan->copy_protect > COUNT(TABLE_PROTECTS))
+		BAD("a table lies outside");
 	for (uint32_t at = 0; at < COUNT(TABLE_BLOCKS); at++) {
 		const struct plan_block *block = &blocks[at];
 		uint64_t size = 0;
@@ -142,8 +177,15 @@ static void check_blocks(void)
 		    block->taken)
 			BAD("a block is impossible");
 		next += block->segments;
-		for (uint32_t part = 0; part < block->segments; part++)
-			size += segments[block->segment + part].size;
+		for (uint32_t part = 0; part < block->segments; part++) {
+			const struct plan_segment *segment = &segments[block->segment + part];
+
+			check_span(segment->start, segment->size);
+			if (at < thaw.plan->copy_block ? !can_fill(segment) :
+							 !covering(TABLE_COPIES, segment->start, segment->size))
+				BAD("pages are to be filled where nothing can be written");
+			size += segment->size;
+		}
 		if (size != block->size)
 			BAD("a block does not fit its pages");
 	}
@@ -299,6 +341,7 @@ void plan_check_bounds(void)
 	check_tables();
 	check_vdso();
 	check_maps();
+	check_copies();
 	check_blocks();
 	check_touches();
 	check_files();

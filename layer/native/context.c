@@ -97,6 +97,10 @@ static void write_document(void)
 	put_text(thaw.telemetry_fd >= 0 ? "true" : "false");
 	put_seconds(",\"started_s\":", thaw.started_ns);
 	put_number(",\"timings\":{\"bytes_read\":", thaw.bytes_read);
+	if (COUNT(TABLE_COPIES)) {
+		put_text(",\"libraries\":");
+		put_string(thaw.libraries == LIBRARIES_CACHED ? "cached" : "copied");
+	}
 	if (thaw.fetched.pipe_fd) {
 		put_number(",\"bytes_fetched\":", thaw.fetched.bytes + thaw.plan->packed_size);
 		put_seconds(",\"fetch_s\":", thaw.fetched.last_ns - thaw.started_ns);

@@ -27,17 +27,6 @@ static uint32_t arrived[MOST_PARTS];
 static uint32_t listening; /* a thread waits at the pipe */
 static uint32_t first;     /* no block before this one is left */
 
-static uint64_t number(const char **text)
-{
-	uint64_t value = 0;
-
-	for (; **text >= '0' && **text <= '9'; (*text)++)
-		value = value * 10 + (uint64_t)(**text - '0');
-	if (**text == ',')
-		(*text)++;
-	return value;
-}
-
 static void keep_for_exec(bool keep)
 {
 	const int fds[] = { thaw.fetched.plan_fd, thaw.fetched.packed_fd, thaw.fetched.pipe_fd };
@@ -62,13 +51,13 @@ void fetched_take(char **environ)
 	text = *place + length;
 	for (; *place; place++)
 		place[0] = place[1];
-	thaw.fetched.plan_fd = (int)number(&text);
-	thaw.fetched.packed_fd = (int)number(&text);
-	thaw.fetched.pipe_fd = (int)number(&text);
-	thaw.fetched.part = number(&text);
-	thaw.started_ns = number(&text);
-	thaw.fetched.deadline_ns = number(&text);
-	thaw.fetched.bytes = number(&text);
+	thaw.fetched.plan_fd = (int)number_at(&text);
+	thaw.fetched.packed_fd = (int)number_at(&text);
+	thaw.fetched.pipe_fd = (int)number_at(&text);
+	thaw.fetched.part = number_at(&text);
+	thaw.started_ns = number_at(&text);
+	thaw.fetched.deadline_ns = number_at(&text);
+	thaw.fetched.bytes = number_at(&text);
 	if (thaw.fetched.pipe_fd <= STDERR || thaw.fetched.plan_fd <= STDERR || thaw.fetched.packed_fd <= STDERR ||
 	    !thaw.fetched.part)
 		thaw.fetched.pipe_fd = 0;

@@ -11,6 +11,9 @@
  */
 #include "thaw.h"
 
+#define LOOKS 9 /* at a file, to know whether it is cached */
+#define CACHED_NS 20000UL /* a page that is cached takes some 500 ns */
+
 static uint8_t *sample_bytes; /* SAMPLE_ROOM, where the wake context is going to be written */
 static uint32_t begun, done;
 
@@ -79,6 +82,59 @@ static void open_all(void)
 	thaw.comparing = false;
 }
 
+static bool is_slow(long fd, uint64_t offset)
+{
+	uint64_t before = sys_now_ns();
+	uint8_t byte;
+
+	return SYS(pread64, fd, &byte, 1, offset) != 1 || sys_now_ns() - before > CACHED_NS;
+}
+
+/*
+ * Whether a file is in the page cache, by some of its pages (or there is none):
+ * the time that reading takes tells.  (mincore(2) tells owners only, and preadv2(2)
+ * with RWF_NOWAIT is not to be had in Lambda.)  One that is slow may have been
+ * interrupted; two settle it.  A wrong answer costs time and nothing else.
+ */
+static bool is_cached(long fd, uint64_t size)
+{
+	uint32_t slow = 0;
+
+	for (uint32_t at = 1; at < LOOKS && slow < 2 && fd > 0; at++)
+		slow += is_slow(fd, size / LOOKS * at);
+	return slow < 2;
+}
+
+/* Where our own files are not cached the disk is busy with them, and looking would wait for it. */
+static enum libraries find_libraries(void)
+{
+	const struct plan_probe *probes = ROWS(plan_probe, TABLE_PROBES);
+	uint32_t slow = 0;
+
+	for (uint32_t at = 0; at < COUNT(TABLE_PROBES) && !thaw.options.cached; at++) {
+		slow += is_slow(thaw.files[probes[at].file], probes[at].offset);
+		if (slow > 1)
+			return LIBRARIES_COPIED;
+	}
+	return LIBRARIES_CACHED;
+}
+
+/* The packed pages that this thaw needs, and no more. */
+static void read_ahead(uint64_t start, uint64_t end)
+{
+	if (end <= start)
+		return;
+	SYS(readahead, thaw.packed_fd, start, end - start);
+	thaw.bytes_read += end - start;
+}
+
+static uint64_t packed_always(void)
+{
+	uint32_t block = thaw.plan->copy_block;
+
+	return block < COUNT(TABLE_BLOCKS) ? ROWS(plan_block, TABLE_BLOCKS)[block].offset : thaw.plan->packed_size;
+}
+
 /* By who comes first; the others wait. */
 void files_open(void)
 {
@@ -90,6 +146,9 @@ void files_open(void)
 	open_all();
 	if (sample_bytes)
 		SYS(munmap, sample_bytes, SAMPLE_ROOM);
+	thaw.libraries = thaw.warm ? find_libraries() : LIBRARIES_COPIED;
+	if (thaw.libraries == LIBRARIES_COPIED)
+		read_ahead(packed_always(), thaw.plan->packed_size);
 	__atomic_store_n(&done, 1, __ATOMIC_RELEASE);
 	futex_wake(&done);
 }
@@ -100,6 +159,8 @@ void files_close(void)
 		SYS(close, thaw.files[at]);
 	if (thaw.raw_fd > 0)
 		SYS(close, thaw.raw_fd);
+	if (thaw.packed_fd > 0)
+		SYS(close, thaw.packed_fd);
 }
 
 static int open_pages(const char *name, uint64_t size)
@@ -143,15 +204,16 @@ void pages_open(void)
 
 	thaw.packed_fd = thaw.fetched.pipe_fd ? open_fetched(size) : open_pages("pages.lz4", size);
 	thaw.raw_fd = open_pages("pages.raw", thaw.plan->raw_size);
+	thaw.warm = !thaw.fetched.pipe_fd && !thaw.options.copied &&
+		    (thaw.options.cached ||
+		     (is_cached(thaw.packed_fd, size) && is_cached(thaw.raw_fd, thaw.plan->raw_size)));
 	if (!size)
 		return;
-	SYS(readahead, thaw.packed_fd, 0, size);
+	read_ahead(0, packed_always());
 	/* Shared: what a fetcher writes later must be seen. */
 	result = SYS(mmap, thaw.area + AREA_PACKED, size, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE,
 		     thaw.packed_fd, 0);
 	if (result != (long)(thaw.area + AREA_PACKED))
 		decline("cannot map pages.lz4: %e", result);
-	SYS(close, thaw.packed_fd);
 	thaw.packed = (const uint8_t *)(thaw.area + AREA_PACKED);
-	thaw.bytes_read += size;
 }

@@ -21,6 +21,7 @@
 #define POPULATE_FROM (4 * PAGE)
 #define AHEAD_BLOCKS 512
 #define REGION 0x200000UL
+#define NO_BLOCK 0xffffffffU
 
 struct share { /* rows that one decoder has taken */
 	uint32_t at, end;
@@ -125,9 +126,14 @@ static uint32_t next_of(struct share *share, uint32_t *next, uint32_t count, uin
 	return at;
 }
 
+/* NO_BLOCK: there is none, or none before it is known whether libraries are to be copied. */
 static uint32_t next_block_of(struct decoder *decoder)
 {
-	return thaw.fetched.pipe_fd ? fetched_next() : next_of(&decoder->blocks, &next_block, COUNT(TABLE_BLOCKS), block_start);
+	bool copied = __atomic_load_n(&thaw.libraries, __ATOMIC_ACQUIRE) == LIBRARIES_COPIED;
+	uint32_t count = copied ? COUNT(TABLE_BLOCKS) : thaw.plan->copy_block;
+	uint32_t number = thaw.fetched.pipe_fd ? fetched_next() : next_of(&decoder->blocks, &next_block, count, block_start);
+
+	return number < count ? number : NO_BLOCK;
 }
 
 /* Decodes until all is mapped or there is no more room, then waits and delivers. */
@@ -140,7 +146,7 @@ static void decode_ahead(struct decoder *decoder)
 	       !__atomic_load_n(&mapped, __ATOMIC_ACQUIRE)) {
 		uint32_t number = next_block_of(decoder);
 
-		if (number >= COUNT(TABLE_BLOCKS))
+		if (number == NO_BLOCK)
 			break;
 		unpack(number, free_at);
 		free_at += ROWS(plan_block, TABLE_BLOCKS)[number].size;
@@ -185,7 +191,7 @@ static void work(struct decoder *decoder)
 {
 	uint32_t number;
 
-	while ((number = next_block_of(decoder)) < COUNT(TABLE_BLOCKS))
+	while ((number = next_block_of(decoder)) != NO_BLOCK)
 		decode(number, decoder->buffer);
 	touch_lazy();
 }

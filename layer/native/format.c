@@ -92,3 +92,15 @@ size_t format_to(char *out, size_t room, const char *pattern, ...)
 	va_end(arguments);
 	return used;
 }
+
+/* Digits, and the comma behind them; `text` moves on. */
+uint64_t number_at(const char **text)
+{
+	uint64_t value = 0;
+
+	for (; **text >= '0' && **text <= '9'; (*text)++)
+		value = value * 10 + (uint64_t)(**text - '0');
+	if (**text == ',')
+		(*text)++;
+	return value;
+}

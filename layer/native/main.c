@@ -53,6 +53,7 @@ static void map(void)
 	vmas_map(false);
 	files_open();
 	vmas_map(true);
+	vmas_copies();
 	vdso_place();
 	files_close();
 	phase_end(PHASE_MAP);

@@ -40,27 +40,29 @@ static bool word_is(const char *word, const char *name)
 	return !*name && (*word == ',' || *word == 0);
 }
 
+static const struct {
+	char word[11];
+	uint8_t place; /* of a bool */
+} switches[] = {
+	{ "learn", offsetof(struct options, learn) },
+	{ "hold", offsetof(struct options, hold) },
+	{ "proxy", offsetof(struct options, proxy) },
+	{ "park", offsetof(struct options, park) },
+	{ "nopopulate", offsetof(struct options, no_populate) },
+	{ "nohuge", offsetof(struct options, no_huge) },
+	{ "nommmap", offsetof(struct options, no_mm_map) },
+	{ "cached", offsetof(struct options, cached) },
+	{ "copied", offsetof(struct options, copied) },
+};
+
 static void read_switches(const char *words)
 {
-	struct options *options = &thaw.options;
-
 	while (*words) {
-		if (word_is(words, "learn"))
-			options->learn = true;
-		else if (word_is(words, "hold"))
-			options->hold = true;
-		else if (word_is(words, "proxy"))
-			options->proxy = true;
-		else if (word_is(words, "park"))
-			options->park = true;
-		else if (word_is(words, "nopopulate"))
-			options->no_populate = true;
-		else if (word_is(words, "nohuge"))
-			options->no_huge = true;
-		else if (word_is(words, "nommmap"))
-			options->no_mm_map = true;
-		else if (*words >= '1' && *words <= '9')
-			options->workers = (uint32_t)(*words - '0');
+		for (size_t at = 0; at < sizeof(switches) / sizeof(switches[0]); at++)
+			if (word_is(words, switches[at].word))
+				((bool *)&thaw.options)[switches[at].place] = true;
+		if (*words >= '1' && *words <= '9')
+			thaw.options.workers = (uint32_t)(*words - '0');
 		while (*words && *words != ',')
 			words++;
 		words += *words == ',';
@@ -116,8 +118,7 @@ static void take_tries(char **environ)
 	if (!count || !(value = value_of(environ[count - 1], TRY_VARIABLE)))
 		return;
 	environ[count - 1] = NULL;
-	for (; *value >= '0' && *value <= '9'; value++)
-		thaw.tries = thaw.tries * 10 + (uint32_t)(*value - '0');
+	thaw.tries = (uint32_t)number_at(&value);
 }
 
 /* [START] PYTHON -I -S BOOT COMMAND...; false where COMMAND is not Python's or there is no BOOT beside us. */

@@ -14,7 +14,7 @@
 
 #define PLAN_MAGIC 0x0a0d4e414c505451ULL  /* "QTPLAN\r\n" */
 #define PAGES_MAGIC 0x0a0d454741505451ULL /* "QTPAGE\r\n" */
-#define PLAN_VERSION 7
+#define PLAN_VERSION 8
 #define PLAN_MACHINE 62 /* EM_X86_64 */
 #define SAMPLE_ROOM 0x8000 /* most bytes of a file that are compared as one sample */
 
@@ -189,6 +189,19 @@ struct plan_entry { /* what an import left in /tmp */
 	int64_t mtime_ns;
 };
 
+struct plan_copy { /* anonymous memory for hot pages of a library, over its mapping */
+	uint64_t start;
+	uint64_t size;
+	uint32_t prot; /* while filling */
+	uint32_t flags;
+};
+
+struct plan_probe { /* a page that tells whether the libraries are in the page cache */
+	uint64_t offset;
+	uint32_t file;
+	uint32_t reserved;
+};
+
 enum plan_table_id {
 	TABLE_FILES,
 	TABLE_MAPS,
@@ -205,6 +218,8 @@ enum plan_table_id {
 	TABLE_TIMERS,
 	TABLE_ENTRIES,
 	TABLE_TOUCHES,
+	TABLE_COPIES,
+	TABLE_PROBES,
 	TABLE_COUNT
 };
 
@@ -250,6 +265,7 @@ struct plan_header {
 	uint32_t membarrier; /* bit n: membarrier(1 << n) was registered */
 	uint32_t scratch_fd;
 	uint32_t thaw_fd, woke_fd, telemetry_fd;
+	uint32_t copy_block, copy_protect; /* the first that are for copies only; all behind them are, too */
 	struct plan_piece vdso;
 	struct plan_piece auxv;
 	struct plan_piece cwd;     /* with its NUL */

@@ -47,6 +47,9 @@ struct range {
 	bool vdso, vvar;
 };
 
+/* Where hot library pages come from: the page cache, or copies in the packed pages. */
+enum libraries { LIBRARIES_UNKNOWN, LIBRARIES_CACHED, LIBRARIES_COPIED };
+
 struct options { /* QUICKTHAW_NATIVE=word,word: switches for learn and for tests */
 	bool learn;       /* keep the kernel from mapping more file pages than are touched */
 	bool hold;        /* stop (SIGSTOP) before the frozen process runs */
@@ -55,6 +58,8 @@ struct options { /* QUICKTHAW_NATIVE=word,word: switches for learn and for tests
 	bool no_populate; /* no MADV_POPULATE_WRITE */
 	bool no_huge;     /* no MADV_HUGEPAGE */
 	bool no_mm_map;   /* pretend that PR_SET_MM_MAP is refused */
+	bool cached;      /* libraries are in the page cache */
+	bool copied;      /* they are not */
 	uint32_t workers; /* decoders; 0: one for each CPU */
 };
 
@@ -105,6 +110,8 @@ struct thaw {
 	uint64_t vdso, vdso_end, vvar; /* this kernel's, where they are now */
 	bool vdso_identical;
 	int files[MAX_FILES];
+	bool warm;                /* our pages files are in the page cache */
+	enum libraries libraries; /* known when files_open() has returned */
 };
 
 extern struct thaw thaw;
@@ -125,6 +132,7 @@ int LZ4_decompress_safe(const char *source, char *target, int packed, int size);
 /* format.c: %s %d %u (unsigned long) %x (unsigned long) %e (negative errno) */
 size_t format(char *out, size_t room, const char *pattern, __builtin_va_list arguments);
 size_t format_to(char *out, size_t room, const char *pattern, ...);
+uint64_t number_at(const char **text);
 
 /* decline.c */
 _Noreturn void decline(const char *pattern, ...);
@@ -182,6 +190,7 @@ void vdso_place(void);
 
 /* vmas.c */
 void vmas_map(bool files);
+void vmas_copies(void);
 void vmas_protect(void);
 
 /* placement.c */

@@ -37,6 +37,9 @@ static void advise(const struct plan_map *map)
 {
 	uint32_t advice = map->advice;
 
+	/* Readahead has nothing to read, and a call for each of thousands of mappings is a millisecond. */
+	if (thaw.warm && map->file == FILE_RAW)
+		advice &= ~(1U << MADV_RANDOM);
 	/* Advice that this kernel does not know changes speed, not contents; DONTFORK and WIPEONFORK are old. */
 	for (uint32_t bit = 0; advice; bit++, advice >>= 1)
 		if (advice & 1)
@@ -58,6 +61,14 @@ static long file_of(const struct plan_map *map)
 	return thaw.files[map->file];
 }
 
+static void map_at(uint64_t start, uint64_t size, uint32_t prot, uint32_t flags, long file, uint64_t offset)
+{
+	long result = SYS(mmap, start, size, prot, flags | MAP_FIXED, file, offset);
+
+	if (result != (long)start)
+		decline("cannot map %u bytes at %x: %e", size, start, result);
+}
+
 void vmas_map(bool files)
 {
 	const struct plan_map *maps = ROWS(plan_map, TABLE_MAPS);
@@ -65,13 +76,10 @@ void vmas_map(bool files)
 
 	for (uint32_t at = 0; at < COUNT(TABLE_MAPS); at++) {
 		const struct plan_map *map = &maps[at];
-		long result;
 
 		if ((map->file >= 0) != files)
 			continue;
-		result = SYS(mmap, map->start, map->size, map->prot, map->flags | MAP_FIXED, file_of(map), map->offset);
-		if (result != (long)map->start)
-			decline("cannot map %u bytes at %x: %e", map->size, map->start, result);
+		map_at(map->start, map->size, map->prot, map->flags, file_of(map), map->offset);
 		if (map->advice || thaw.plan->layout == LAYOUT_LZ4)
 			advise(map);
 		if (thaw.options.learn && map->file != FILE_NONE)
@@ -79,11 +87,20 @@ void vmas_map(bool files)
 	}
 }
 
+void vmas_copies(void)
+{
+	const struct plan_copy *copies = ROWS(plan_copy, TABLE_COPIES);
+
+	for (uint32_t at = 0; at < COUNT(TABLE_COPIES) && thaw.libraries == LIBRARIES_COPIED; at++)
+		map_at(copies[at].start, copies[at].size, copies[at].prot, copies[at].flags, -1, 0);
+}
+
 void vmas_protect(void)
 {
 	const struct plan_protect *protects = ROWS(plan_protect, TABLE_PROTECTS);
+	uint32_t count = thaw.libraries == LIBRARIES_COPIED ? COUNT(TABLE_PROTECTS) : thaw.plan->copy_protect;
 
-	for (uint32_t at = 0; at < COUNT(TABLE_PROTECTS); at++) {
+	for (uint32_t at = 0; at < count; at++) {
 		long result = SYS(mprotect, protects[at].start, protects[at].size, protects[at].prot);
 
 		if (result < 0)

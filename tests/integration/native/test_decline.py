@@ -88,7 +88,12 @@ def try_all(victim: Frozen, snapshot: Path, restorer: Path, tmp_path: Path) -> T
             "/opt/native/thaw",
             names.SNAPSHOT_PATH,
         ]
-        environ = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": where.lang_lib, "VICTIM_MODULES": "integrity"}
+        environ = {
+            "PATH": "/usr/bin:/bin",
+            "LD_LIBRARY_PATH": where.lang_lib,
+            "VICTIM_MODULES": "integrity",
+            "QUICKTHAW_NATIVE": "copied",  # so that every block counts
+        }
         with start(spec, argv, environ, stdout=write, stderr=write) as process:
             os.close(write)
             output = read_until(read, None).decode(errors="replace")

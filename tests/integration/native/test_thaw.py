@@ -25,6 +25,8 @@ from .conftest import Freezer, Frozen, Memory, Thawed, Thawer, hot_half
 
 pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
 LAYOUTS = ("lz4", "lazy", "hot")
+# Layout and switches: each place that pages can come from.
+SOURCES = (("lz4", ""), ("lazy", ""), ("hot", "cached"), ("hot", "copied"))
 
 
 def snapshot_of(frozen: Frozen, out: Path, layout: str, **more: object) -> Path:
@@ -133,29 +135,29 @@ def test_what_an_import_may_hold_is_there_again(
         assert problems(thawed) == {}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("layout", "words"), SOURCES)
 def test_all_memory_of_every_python_is_the_same_right_after_the_thaw(
-    freeze_victim: Freezer, thaw: Thawer, each_python: Path, layout: str, tmp_path: Path
+    freeze_victim: Freezer, thaw: Thawer, each_python: Path, layout: str, words: str, tmp_path: Path
 ) -> None:
     frozen = freeze_victim(each_python, "selftest", "held")
     assert frozen.threads > 5
-    compare(frozen, thaw, snapshot_of(frozen, tmp_path, layout))
+    compare(frozen, thaw, snapshot_of(frozen, tmp_path, layout), words)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("layout", "words"), SOURCES)
 def test_all_memory_of_one_thread_is_the_same(
-    freeze_victim: Freezer, thaw: Thawer, python: Path, layout: str, tmp_path: Path
+    freeze_victim: Freezer, thaw: Thawer, python: Path, layout: str, words: str, tmp_path: Path
 ) -> None:
     frozen = freeze_victim(python, "selftest", environ={"VICTIM_SINGLE": "1"})
-    compare(frozen, thaw, snapshot_of(frozen, tmp_path, layout))
+    compare(frozen, thaw, snapshot_of(frozen, tmp_path, layout), words)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("layout", "words"), SOURCES)
 def test_all_memory_of_large_libraries_is_the_same(
-    freeze_victim: Freezer, thaw: Thawer, python: Path, layout: str, tmp_path: Path
+    freeze_victim: Freezer, thaw: Thawer, python: Path, layout: str, words: str, tmp_path: Path
 ) -> None:
     frozen = with_numbers(freeze_victim, python)
-    compare(frozen, thaw, snapshot_of(frozen, tmp_path, layout))
+    compare(frozen, thaw, snapshot_of(frozen, tmp_path, layout), words)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +283,7 @@ def test_little_of_the_restorer_stays(
     assert left <= 192 * 1024
 
 
-@pytest.mark.parametrize("words", ["proxy", "park", "nommmap", "nopopulate,nohuge", "1"])
+@pytest.mark.parametrize("words", ["proxy", "park", "nommmap", "nopopulate,nohuge", "1", "cached", "copied"])
 def test_the_interpreter_works_with_each_way_round(
     freeze_victim: Freezer, thaw: Thawer, python: Path, words: str, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ class PlanSummary:
     files: int
     threads: int
     eager_pages: int
+    library_pages: int  # copied where the libraries are not in the page cache
     lazy_pages: int
     zero_pages: int  # dumped, but not stored
     blocks: int
@@ -212,14 +213,14 @@ class _Plan:
     ) -> PlanSummary:
         """Write the three files."""
         tag = self._tag()
-        blocks = pagefiles.write_packed(
+        blocks, eager_blocks = pagefiles.write_packed(
             self.out / PACKED, self.areas, self.contents, tag=tag, level=self.level
         )
         raw = pagefiles.write_raw(self.out / RAW, self.areas, self.contents, tag=tag)
         packed_size = blocks[-1].offset + blocks[-1].packed if blocks else 0
         found = descriptors.of_process(self.process)
         memory.add_files(self.tables, self.identities)
-        memory.add_maps(
+        protects = memory.add_maps(
             self.tables,
             self.process,
             self.areas,
@@ -230,7 +231,8 @@ class _Plan:
             random=self.layout == "hot",
         )
         memory.add_blocks(self.tables, blocks)
-        if self.layout == "lazy" and self.hot is not None:
+        memory.add_probes(self.tables, self.process, self.areas, self.identities)
+        if self.layout != "lz4" and self.hot is not None:
             memory.add_touches(self.tables, self.areas, self.hot)
         state.add_threads(self.tables, self.process, self.contents)
         state.add_signals(self.tables, self.process)
@@ -260,6 +262,8 @@ class _Plan:
             thaw_fd=names.THAW_FD,
             woke_fd=names.WOKE_FD,
             telemetry_fd=names.TELEMETRY_FD,
+            copy_block=eager_blocks,
+            copy_protect=protects,
         )
         (self.out / PLAN).write_bytes(plan)
         return self._summary(
@@ -278,6 +282,7 @@ class _Plan:
         for area in self.areas:
             for run in area.runs:
                 digest.update(f"{run.first:x} {run.last:x} {run.source}".encode())
+            digest.update(repr(area.library).encode())
         with self.store.path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
         return int.from_bytes(digest.digest()[:8], "little")
@@ -310,6 +315,7 @@ class _Plan:
             files=len(self.identities),
             threads=len(self.process.threads),
             eager_pages=pages(Source.EAGER),
+            library_pages=sum(last - first for area in self.areas for first, last in area.library),
             lazy_pages=pages(Source.LAZY),
             zero_pages=zero,
             blocks=blocks,

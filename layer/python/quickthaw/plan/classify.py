@@ -18,6 +18,11 @@ Stacks that grow down are EAGER too: the kernel grows only anonymous ones.
 
 Each change of class costs a mapping (about 5 us, and later a VMA), so short
 runs between two of the same kind are swallowed (`GAP`).
+
+Hot pages of FILE runs are a second choice (`Area.library`): where a library is
+in the page cache already, its own pages are there for nothing; where it is
+not, copies of the hot ones in the packed pages come at once, and the rest of
+the library is not read for them.
 """
 
 from __future__ import annotations
@@ -66,10 +71,11 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Area:
-    """One VMA and its pages by source."""
+    """One VMA and its pages by source; `library`: page ranges [first, last) of FILE runs that are hot."""
 
     vma: r.Vma
     runs: tuple[Run, ...]
+    library: tuple[tuple[int, int], ...] = ()
 
 
 def unsafe_ranges(process: Process, store: PageStore, foreign: str | None) -> list[tuple[int, int]]:
@@ -148,7 +154,7 @@ def areas(
         store: its pages.
         layout: lz4, lazy or hot.
         unsafe: from `unsafe_ranges`.
-        hot: pages to make EAGER in the hot layout, library pages included.
+        hot: pages to make EAGER in the hot layout; those of libraries become `Area.library`.
         file_size: size of a mapped file, bytes.
         shared: pages of shared anonymous memory, and of files without a name, that hold something.
         gap: pages of another source that are swallowed between two runs of the same.
@@ -177,44 +183,48 @@ def areas(
             # Nothing of it was dumped.  Runtimes reserve gigabytes: page by page that takes seconds.
             found.append(Area(vma=vma, runs=(Run(pages.start, pages.stop, Source.ZERO),)))
             continue
-        sources = _sources(vma, store, layout=layout, hot=hot, process=process, file_size=file_size)
+        hot_pages = hot.pages if hot is not None and layout == "hot" else frozenset[int]()
+        sources = _sources(vma, store, layout=layout, hot_pages=hot_pages)
         fixed = any(start < vma.end and end > vma.start for start, end in forbidden)
         if fixed:
             _forbid_lazy(sources, pages, forbidden)
         writable = bool(vma.prot & mmap.PROT_WRITE)
         runs = _runs(sources, pages.start, gap=gap, lazy_allowed=not fixed, writable=writable)
-        found.append(Area(vma=vma, runs=tuple(runs)))
+        library = hot_pages if vma.status & r.FILE_PRIVATE else frozenset[int]()
+        if library:
+            readable = max(0, file_size(process.path(vma.shmid)) - vma.pgoff)
+            library = library.intersection(range(pages.start, pages.start + -(-readable // PAGE_SIZE)))
+        found.append(Area(vma=vma, runs=tuple(runs), library=_library(runs, library, gap)))
     return found
+
+
+def _library(runs: Iterable[Run], pages: frozenset[int], gap: int) -> tuple[tuple[int, int], ...]:
+    """Page ranges of FILE runs that hold `pages`, and gaps between them that are not worth a mapping."""
+    found: list[tuple[int, int]] = []
+    for run in runs:
+        if run.source is not Source.FILE:
+            continue
+        for page in sorted(pages.intersection(range(run.first, run.last))):
+            if found and found[-1][0] >= run.first and page - found[-1][1] <= gap:
+                found[-1] = (found[-1][0], page + 1)
+            else:
+                found.append((page, page + 1))
+    return tuple(found)
 
 
 def _pages(vma: r.Vma) -> range:
     return range(vma.start // PAGE_SIZE, vma.end // PAGE_SIZE)
 
 
-def _sources(
-    vma: r.Vma,
-    store: PageStore,
-    *,
-    layout: str,
-    hot: HotSet | None,
-    process: Process,
-    file_size: Callable[[str], int],
-) -> list[Source]:
+def _sources(vma: r.Vma, store: PageStore, *, layout: str, hot_pages: frozenset[int]) -> list[Source]:
     """The source of each page of a VMA, before runs are joined."""
     is_file = bool(vma.status & (r.FILE_PRIVATE | r.FILE_SHARED))
     untouched = Source.FILE if is_file else Source.ZERO
     stored = {"lz4": Source.EAGER, "lazy": Source.LAZY, "hot": Source.LAZY}[layout]
-    hot_pages = hot.pages if hot is not None and layout == "hot" else frozenset()
-    library = frozenset[int]()
-    if vma.status & r.FILE_PRIVATE and hot_pages:
-        readable = max(0, file_size(process.path(vma.shmid)) - vma.pgoff)
-        library = hot_pages.intersection(
-            range(vma.start // PAGE_SIZE, vma.start // PAGE_SIZE + -(-readable // PAGE_SIZE))
-        )
     sources = []
     for page in range(vma.start // PAGE_SIZE, vma.end // PAGE_SIZE):
         if page not in store:
-            sources.append(Source.EAGER if page in library else untouched)
+            sources.append(untouched)
         elif store.is_zero(page):
             sources.append(Source.ZERO)
         elif page in hot_pages:

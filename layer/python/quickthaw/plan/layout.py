@@ -18,7 +18,7 @@ from typing import Final
 
 MAGIC: Final = int.from_bytes(b"QTPLAN\r\n", "little")
 PAGES_MAGIC: Final = int.from_bytes(b"QTPAGE\r\n", "little")
-VERSION: Final = 7
+VERSION: Final = 8
 MACHINE_X86_64: Final = 62  # EM_X86_64, elf.h
 
 # The restorer's own area of the address space, relative to Header.area.
@@ -212,6 +212,11 @@ TIMER: Final = Record(
     ),
 )
 
+# Anonymous memory for hot pages of a library, over its mapping; where none of it is to be had for nothing.
+COPY: Final = Record("plan_copy", (("start", "Q"), ("size", "Q"), ("prot", "I"), ("flags", "I")))
+# A page of a library that tells whether the libraries are in the page cache.
+PROBE: Final = Record("plan_probe", (("offset", "Q"), ("file", "I"), ("reserved", "I")))
+
 ENTRY: Final = Record(
     "plan_entry", (("kind", "I"), ("mode", "I"), *_piece("path"), *_piece("data"), ("mtime_ns", "q"))
 )
@@ -233,6 +238,8 @@ TABLES: Final = (
     TIMER,
     ENTRY,
     TOUCH,
+    COPY,
+    PROBE,
 )
 
 MM_FIELDS: Final = (
@@ -288,6 +295,9 @@ HEADER: Final = Record(
         ("thaw_fd", "I"),
         ("woke_fd", "I"),
         ("telemetry_fd", "I"),
+        # The first ones that are for copies of library pages; all behind them are, too.
+        ("copy_block", "I"),
+        ("copy_protect", "I"),
         *(_piece("vdso")),
         *(_piece("auxv")),
         *(_piece("cwd")),

@@ -20,6 +20,7 @@ _MAP_KEPT: Final = 0x4000 | 0x100 | 0x20000  # MAP_NORESERVE, MAP_GROWSDOWN, MAP
 _MADV_RANDOM: Final = 1
 _MADV_DONTDUMP: Final = 16  # set on the vdso by the kernel; means nothing for a thaw
 _MADV_WIPEONFORK: Final = 18
+_PROBES: Final = 48  # library pages that are looked for in the page cache, some 0.5 us each
 _AROUND: Final = 16  # pages that a fault on a cached file maps, aligned (mm/memory.c, fault_around_bytes)
 
 
@@ -51,7 +52,7 @@ def add_maps(
     raw: pagefiles.RawFile,
     wiped: Sequence[tuple[int, int]],
     random: bool,
-) -> None:
+) -> int:
     """The mappings, ascending and disjoint; and the protections that filling has to loosen.
 
     Args:
@@ -63,8 +64,13 @@ def add_maps(
         raw: where lazy runs lie.
         wiped: ranges with MADV_WIPEONFORK.
         random: no readahead for lazy runs.
+
+    Returns:
+        The number of protections that are needed without copies of library pages, too; they come first.
     """
     index = {path: number for number, path in enumerate(files)}
+    always: list[dict[str, int]] = []
+    copied: list[dict[str, int]] = []
     for area in areas:
         vma = area.vma
         loosened: list[int] = []
@@ -92,9 +98,45 @@ def add_maps(
                 file=file,
                 advice=advice,
             )
-        if loosened:
-            # What lies between has this protection already, and one call for all is cheaper.
-            tables.add(layout.PROTECT, start=loosened[0], size=loosened[-1] - loosened[0], prot=vma.prot)
+        copies = _add_copies(tables, area)
+        # What lies between has this protection already, and one call for all is cheaper.
+        ends = loosened + (copies if not vma.prot & mmap.PROT_WRITE else [])
+        if ends:
+            row = {"start": min(ends), "size": max(ends) - min(ends), "prot": vma.prot}
+            (always if loosened else copied).append(row)
+    for row in always + copied:
+        tables.add(layout.PROTECT, **row)
+    return len(always)
+
+
+def _add_copies(tables: Tables, area: Area) -> list[int]:
+    """Where hot pages of a library can be put; returns the addresses at which they begin and end."""
+    ends = []
+    for first, last in area.library:
+        begin, end = first * names.PAGE_SIZE, last * names.PAGE_SIZE
+        tables.add(
+            layout.COPY,
+            start=begin,
+            size=end - begin,
+            prot=area.vma.prot | mmap.PROT_READ | mmap.PROT_WRITE,
+            flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | area.vma.flags & _MAP_KEPT,
+        )
+        ends += [begin, end]
+    return ends
+
+
+def add_probes(tables: Tables, process: Process, areas: Iterable[Area], files: Iterable[str]) -> None:
+    """Library pages, spread evenly over the hot ones, that tell whether the page cache has them."""
+    index = {path: number for number, path in enumerate(files)}
+    pages = [
+        (index[process.path(area.vma.shmid)], area.vma.pgoff + page * names.PAGE_SIZE - area.vma.start)
+        for area in areas
+        for first, last in area.library
+        for page in range(first, last)
+    ]
+    for at in range(min(_PROBES, len(pages))):
+        file, offset = pages[at * len(pages) // min(_PROBES, len(pages))]
+        tables.add(layout.PROBE, file=file, offset=offset)
 
 
 def _source(

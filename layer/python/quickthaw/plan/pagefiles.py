@@ -5,12 +5,13 @@ two plans are never mixed.  In ``pages.lz4`` a block is at most 256 KiB of page
 contents, compressed as one LZ4 frame block; the plan says which address
 ranges (segments) a block fills.  A block that fills one range is decoded
 straight into place, others go through a buffer; so long runs get blocks of
-their own and only short ones share.
+their own and only short ones share.  Blocks of hot library pages come last:
+a thaw that finds the libraries in the page cache does without them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from os import cpu_count
@@ -47,36 +48,46 @@ class RawFile:
     offsets: dict[int, int] = field(default_factory=dict)  # first page of the run -> byte offset
 
 
-def _block_runs(areas: Iterable[Area]) -> Iterator[list[tuple[int, int]]]:
-    """Cuts EAGER runs into groups of at most BLOCK_SIZE bytes."""
+def _eager(areas: Iterable[Area]) -> Iterator[tuple[int, int]]:
+    for area in areas:
+        yield from ((run.first, run.last) for run in area.runs if run.source is Source.EAGER)
+
+
+def _library(areas: Iterable[Area]) -> Iterator[tuple[int, int]]:
+    for area in areas:
+        yield from area.library
+
+
+def _block_runs(ranges: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Cuts page ranges [first, last) into groups of at most BLOCK_SIZE bytes."""
     limit = BLOCK_SIZE // PAGE_SIZE
     shared: list[tuple[int, int]] = []
     room = limit
-    for area in areas:
-        for run in area.runs:
-            if run.source is not Source.EAGER:
-                continue
-            first = run.first
-            while run.last - first >= _OWN_BLOCK:
-                last = min(run.last, first + limit)
-                yield [(first, last)]
-                first = last
-            while first < run.last:
-                last = min(run.last, first + room)
-                shared.append((first, last))
-                room -= last - first
-                first = last
-                if room == 0:
-                    yield shared
-                    shared, room = [], limit
+    for first, end in ranges:
+        while end - first >= _OWN_BLOCK:
+            last = min(end, first + limit)
+            yield [(first, last)]
+            first = last
+        while first < end:
+            last = min(end, first + room)
+            shared.append((first, last))
+            room -= last - first
+            first = last
+            if room == 0:
+                yield shared
+                shared, room = [], limit
     if shared:
         yield shared
 
 
 def write_packed(
-    path: Path, areas: Iterable[Area], contents: Contents, *, tag: int, level: int = LZ4_LEVEL
-) -> list[Block]:
-    """Write pages.lz4; no file when nothing is EAGER."""
+    path: Path, areas: Sequence[Area], contents: Contents, *, tag: int, level: int = LZ4_LEVEL
+) -> tuple[list[Block], int]:
+    """Write pages.lz4; no file when nothing is EAGER, and nothing of a library hot.
+
+    Returns:
+        The blocks, and how many of them are EAGER pages'; library pages follow.
+    """
 
     def compress(data: bytes) -> tuple[int, bytes, bytes]:
         # A frame of one block: 4 bytes of size, the block, its XXH32.  The frame's own header is dropped.
@@ -95,10 +106,11 @@ def write_packed(
         return word & _STORED, body, frame[header + 4 + size : header + 8 + size]
 
     blocks: list[Block] = []
-    groups = list(_block_runs(areas))
+    eager = list(_block_runs(_eager(areas)))
+    groups = eager + list(_block_runs(_library(areas)))
     if not groups:
         path.unlink(missing_ok=True)
-        return blocks
+        return blocks, 0
     with path.open("wb") as out, ThreadPoolExecutor(cpu_count() or 1) as pool:
         out.write(bytes(PAGE_SIZE))
         batch = 256  # groups whose contents are in memory at a time: 64 MiB
@@ -121,7 +133,7 @@ def write_packed(
         size = out.tell()
         out.seek(0)
         out.write(layout.PAGES_HEADER.pack(magic=layout.PAGES_MAGIC, tag=tag, size=size))
-    return blocks
+    return blocks, len(eager)
 
 
 def write_raw(path: Path, areas: Iterable[Area], contents: Contents, *, tag: int) -> RawFile:
