@@ -15,7 +15,7 @@
 #define CACHED_NS 20000UL /* a page that is cached takes some 500 ns */
 
 static uint8_t *sample_bytes; /* SAMPLE_ROOM, where the wake context is going to be written */
-static uint32_t begun, done;
+static uint32_t begun, done, slow_reads;
 
 static void map_samples(void)
 {
@@ -39,6 +39,45 @@ static bool sample_fits(long fd, const struct plan_sample *sample)
 	got = SYS(pread64, fd, sample_bytes, sample->size, sample->offset);
 	thaw.bytes_read += sample->size;
 	return got == (long)sample->size && xxh32(sample_bytes, sample->size) == sample->checksum;
+}
+
+/*
+ * Whether files are in the page cache is told by the time that reading some of
+ * their pages takes.  (mincore(2) tells owners only, and preadv2(2) with
+ * RWF_NOWAIT is not to be had in Lambda.)  One that is slow may have been
+ * interrupted; two settle it.  A wrong answer costs time and nothing else.
+ */
+static long timed_read(long fd, void *to, uint64_t size, uint64_t offset)
+{
+	uint64_t before = sys_now_ns();
+	long got = SYS(pread64, fd, to, size, offset);
+
+	slow_reads += sys_now_ns() - before > CACHED_NS;
+	return got;
+}
+
+static bool is_cached(void)
+{
+	return thaw.options.cached || slow_reads < 2;
+}
+
+static void look_into(long fd, uint64_t size)
+{
+	uint8_t byte;
+
+	for (uint32_t at = 1; at < LOOKS && fd > 0 && is_cached(); at++)
+		timed_read(fd, &byte, 1, size / LOOKS * at);
+}
+
+static enum libraries find_libraries(void)
+{
+	const struct plan_probe *probes = ROWS(plan_probe, TABLE_PROBES);
+	uint8_t byte;
+
+	slow_reads = 0;
+	for (uint32_t at = 0; at < COUNT(TABLE_PROBES) && is_cached(); at++)
+		timed_read(thaw.files[probes[at].file], &byte, 1, probes[at].offset);
+	return is_cached() ? LIBRARIES_CACHED : LIBRARIES_COPIED;
 }
 
 static long look_at(long fd, const char *path, struct sys_stat *status)
@@ -82,43 +121,6 @@ static void open_all(void)
 	thaw.comparing = false;
 }
 
-static bool is_slow(long fd, uint64_t offset)
-{
-	uint64_t before = sys_now_ns();
-	uint8_t byte;
-
-	return SYS(pread64, fd, &byte, 1, offset) != 1 || sys_now_ns() - before > CACHED_NS;
-}
-
-/*
- * Whether a file is in the page cache, by some of its pages (or there is none):
- * the time that reading takes tells.  (mincore(2) tells owners only, and preadv2(2)
- * with RWF_NOWAIT is not to be had in Lambda.)  One that is slow may have been
- * interrupted; two settle it.  A wrong answer costs time and nothing else.
- */
-static bool is_cached(long fd, uint64_t size)
-{
-	uint32_t slow = 0;
-
-	for (uint32_t at = 1; at < LOOKS && slow < 2 && fd > 0; at++)
-		slow += is_slow(fd, size / LOOKS * at);
-	return slow < 2;
-}
-
-/* Where our own files are not cached the disk is busy with them, and looking would wait for it. */
-static enum libraries find_libraries(void)
-{
-	const struct plan_probe *probes = ROWS(plan_probe, TABLE_PROBES);
-	uint32_t slow = 0;
-
-	for (uint32_t at = 0; at < COUNT(TABLE_PROBES) && !thaw.options.cached; at++) {
-		slow += is_slow(thaw.files[probes[at].file], probes[at].offset);
-		if (slow > 1)
-			return LIBRARIES_COPIED;
-	}
-	return LIBRARIES_CACHED;
-}
-
 /* The packed pages that this thaw needs, and no more. */
 static void read_ahead(uint64_t start, uint64_t end)
 {
@@ -147,7 +149,7 @@ void files_open(void)
 	if (sample_bytes)
 		SYS(munmap, sample_bytes, SAMPLE_ROOM);
 	thaw.libraries = thaw.warm ? find_libraries() : LIBRARIES_COPIED;
-	if (thaw.libraries == LIBRARIES_COPIED)
+	if (thaw.warm && thaw.libraries == LIBRARIES_COPIED)
 		read_ahead(packed_always(), thaw.plan->packed_size);
 	__atomic_store_n(&done, 1, __ATOMIC_RELEASE);
 	futex_wake(&done);
@@ -176,7 +178,7 @@ static int open_pages(const char *name, uint64_t size)
 	fd = open_file(path, &status);
 	if ((uint64_t)status.size != size)
 		decline("%s has %u bytes, not %u", path, (unsigned long)status.size, size);
-	got = SYS(pread64, fd, &header, sizeof(header), 0);
+	got = timed_read(fd, &header, sizeof(header), 0);
 	if (got != (long)sizeof(header) || header.magic != PAGES_MAGIC || header.tag != thaw.plan->tag ||
 	    header.size != size)
 		decline("%s does not belong to this plan", path);
@@ -204,12 +206,13 @@ void pages_open(void)
 
 	thaw.packed_fd = thaw.fetched.pipe_fd ? open_fetched(size) : open_pages("pages.lz4", size);
 	thaw.raw_fd = open_pages("pages.raw", thaw.plan->raw_size);
-	thaw.warm = !thaw.fetched.pipe_fd && !thaw.options.copied &&
-		    (thaw.options.cached ||
-		     (is_cached(thaw.packed_fd, size) && is_cached(thaw.raw_fd, thaw.plan->raw_size)));
+	/* Where they are not cached, the disk is going to be busy with them, and looking further would wait for it. */
+	look_into(thaw.packed_fd, size);
+	look_into(thaw.raw_fd, thaw.plan->raw_size);
+	thaw.warm = is_cached() && !thaw.fetched.pipe_fd && !thaw.options.copied;
 	if (!size)
 		return;
-	read_ahead(0, packed_always());
+	read_ahead(0, thaw.warm ? packed_always() : size);
 	/* Shared: what a fetcher writes later must be seen. */
 	result = SYS(mmap, thaw.area + AREA_PACKED, size, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE,
 		     thaw.packed_fd, 0);

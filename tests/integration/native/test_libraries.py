@@ -40,6 +40,18 @@ def library(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_library_that_is_not_handed_to_children_is_not_copied(
+    freeze_victim: Freezer, python: Path, library: Path, tmp_path: Path
+) -> None:
+    """The copy would be handed to them."""
+    module = library.parent / "maps_privately.py"
+    module.write_text(module.read_text() + "data.madvise(mmap.MADV_DONTFORK)\n")
+    frozen = freeze_victim(python, "maps_privately", site=library.parent)
+    first = first_page(frozen)
+    hot = HotSet(frozenset(range(first, first + PAGES)))
+    assert frozen.plan(tmp_path / "snapshot", "hot", hot=hot).library_pages == 0
+
+
 @pytest.fixture
 def frozen(freeze_victim: Freezer, python: Path, library: Path) -> Frozen:
     return freeze_victim(python, "maps_privately", site=library.parent)

@@ -190,7 +190,8 @@ def areas(
             _forbid_lazy(sources, pages, forbidden)
         writable = bool(vma.prot & mmap.PROT_WRITE)
         runs = _runs(sources, pages.start, gap=gap, lazy_allowed=not fixed, writable=writable)
-        library = hot_pages if vma.status & r.FILE_PRIVATE else frozenset[int]()
+        # Not where the process gave advice (MADV_DONTFORK ...), which a copy would have to carry.
+        library = hot_pages if vma.status & r.FILE_PRIVATE and not vma.madv else frozenset[int]()
         if library:
             readable = max(0, file_size(process.path(vma.shmid)) - vma.pgoff)
             library = library.intersection(range(pages.start, pages.start + -(-readable // PAGE_SIZE)))
