@@ -52,7 +52,7 @@ static long timed_read(long fd, void *to, uint64_t size, uint64_t offset)
 	uint64_t before = sys_now_ns();
 	long got = SYS(pread64, fd, to, size, offset);
 
-	slow_reads += sys_now_ns() - before > CACHED_NS;
+	slow_reads += got != (long)size || sys_now_ns() - before > CACHED_NS;
 	return got;
 }
 
@@ -61,12 +61,14 @@ static bool is_cached(void)
 	return thaw.options.cached || slow_reads < 2;
 }
 
+/* At other places each time: what was looked at stays in the page cache. */
 static void look_into(long fd, uint64_t size)
 {
+	uint64_t step = size / LOOKS;
 	uint8_t byte;
 
 	for (uint32_t at = 1; at < LOOKS && fd > 0 && is_cached(); at++)
-		timed_read(fd, &byte, 1, size / LOOKS * at);
+		timed_read(fd, &byte, 1, step * at - thaw.started_ns % step);
 }
 
 static enum libraries find_libraries(void)
@@ -198,7 +200,7 @@ static int open_fetched(uint64_t size)
 	return (int)fd;
 }
 
-/* The packed pages are wanted whole and soon: let the kernel read ahead while we check and map. */
+/* The packed pages are wanted soon: let the kernel read ahead while we check and map. */
 void pages_open(void)
 {
 	uint64_t size = thaw.plan->packed_size;
@@ -206,10 +208,16 @@ void pages_open(void)
 
 	thaw.packed_fd = thaw.fetched.pipe_fd ? open_fetched(size) : open_pages("pages.lz4", size);
 	thaw.raw_fd = open_pages("pages.raw", thaw.plan->raw_size);
+	/* Objects are going to be put there. */
+	if (thaw.packed_fd >= (int)thaw.plan->scratch_fd || thaw.raw_fd >= (int)thaw.plan->scratch_fd)
+		decline("too many files are open");
 	/* Where they are not cached, the disk is going to be busy with them, and looking further would wait for it. */
-	look_into(thaw.packed_fd, size);
-	look_into(thaw.raw_fd, thaw.plan->raw_size);
-	thaw.warm = is_cached() && !thaw.fetched.pipe_fd && !thaw.options.copied;
+	thaw.warm = thaw.plan->layout == LAYOUT_HOT && !thaw.fetched.pipe_fd && !thaw.options.copied;
+	if (thaw.warm) {
+		look_into(thaw.packed_fd, size);
+		look_into(thaw.raw_fd, thaw.plan->raw_size);
+		thaw.warm = is_cached();
+	}
 	if (!size)
 		return;
 	read_ahead(0, thaw.warm ? packed_always() : size);

@@ -7,6 +7,9 @@
  * of their own, of which a few faults make room for thousands of pages, and
  * deliver when all is mapped.
  *
+ * Blocks of copies of library pages come last, and are left out where the
+ * libraries are in the page cache.
+ *
  * Each block's checksum is verified before it is decoded.  A block that fills
  * one range is decoded in place; one that fills several goes through a buffer.
  * First touch of memory costs as much as decoding it, so ranges are populated

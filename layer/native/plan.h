@@ -90,7 +90,7 @@ struct plan_segment {
 	uint64_t size;
 };
 
-struct plan_touch { /* lazy pages that will be touched, as far as was learned */
+struct plan_touch { /* lazy pages, and libraries' own, that will be touched, as far as was learned */
 	uint64_t start;
 	uint64_t size;
 	uint32_t write; /* copy all of it; else read from it once */

@@ -58,7 +58,7 @@ struct options { /* QUICKTHAW_NATIVE=word,word: switches for learn and for tests
 	bool no_populate; /* no MADV_POPULATE_WRITE */
 	bool no_huge;     /* no MADV_HUGEPAGE */
 	bool no_mm_map;   /* pretend that PR_SET_MM_MAP is refused */
-	bool cached;      /* libraries are in the page cache */
+	bool cached;      /* pages files and libraries are in the page cache */
 	bool copied;      /* they are not */
 	uint32_t workers; /* decoders; 0: one for each CPU */
 };

@@ -1,4 +1,4 @@
-/* Maps the process's address space: ascending, disjoint, nothing is there before. */
+/* Maps the process's address space: ascending, disjoint, nothing is there before; then copies over libraries. */
 #include "thaw.h"
 
 #define HUGE 0x200000UL

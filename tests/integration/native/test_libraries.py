@@ -33,23 +33,28 @@ def library(tmp_path: Path) -> Path:
         os.fsync(file.fileno())
     (site / "maps_privately.py").write_text(
         f"import mmap\nwith open('{LIBRARY}', 'rb') as file:\n"
-        "    data = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)\n"
+        "    data = mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)\n"
     )
     for place in (tmp_path, site):
         place.chmod(0o755)
     return path
 
 
-def test_a_library_that_is_not_handed_to_children_is_not_copied(
-    freeze_victim: Freezer, python: Path, library: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("old", "new"), [("\n", "\n"), (" | mmap.PROT_EXEC", ""), ("", "data.madvise(mmap.MADV_DONTFORK)\n")]
+)
+def test_only_what_is_run_and_handed_to_children_is_copied(
+    freeze_victim: Freezer, python: Path, library: Path, tmp_path: Path, old: str, new: str
 ) -> None:
-    """The copy would be handed to them."""
+    """A copy is handed to them, and is zeros after MADV_DONTNEED, which data may be given up by."""
     module = library.parent / "maps_privately.py"
-    module.write_text(module.read_text() + "data.madvise(mmap.MADV_DONTFORK)\n")
+    text = module.read_text()
+    module.write_text(text.replace(old, new) if old else text + new)
     frozen = freeze_victim(python, "maps_privately", site=library.parent)
     first = first_page(frozen)
     hot = HotSet(frozenset(range(first, first + PAGES)))
-    assert frozen.plan(tmp_path / "snapshot", "hot", hot=hot).library_pages == 0
+    copied = frozen.plan(tmp_path / "snapshot", "hot", hot=hot).library_pages
+    assert copied == (PAGES if old == new else 0)
 
 
 @pytest.fixture

@@ -95,7 +95,8 @@ def build(
         pages: the uncompressed pages files by number; None: ``pages-N.img`` in `images`.
         out: an existing directory; plan, pages.lz4 and pages.raw are written into it.
         layout: lz4, lazy, hot (needs `hot`) or auto.
-        hot: the learned working set: the hot layout's eager pages; in the lazy layout, what to copy at once.
+        hot: the learned working set: the hot layout's eager pages and copies of library pages; in the lazy
+            layout, what to copy at once.
         budget: bytes that plan and pages may take; ``auto`` becomes lz4 above it, the smallest.
         resolve: turns a path of the frozen process into one of this machine.
         cpu_flags: /proc/cpuinfo flags that a thaw demands; None: all of this machine's that libraries use.

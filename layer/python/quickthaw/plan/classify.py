@@ -22,7 +22,9 @@ runs between two of the same kind are swallowed (`GAP`).
 Hot pages of FILE runs are a second choice (`Area.library`): where a library is
 in the page cache already, its own pages are there for nothing; where it is
 not, copies of the hot ones in the packed pages come at once, and the rest of
-the library is not read for them.
+the library is not read for them.  Libraries are files that are mapped to be
+run: of others a function may give pages up by MADV_DONTNEED to read them again
+from the file, and where a copy was there would be zeros.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ from quickthaw.plan.hot import HotSet
 GAP: Final = 1  # pages; first answer of the demo: 87 ms without, 77 with 1, 82 with 2, 85 with 4
 SHORT_LAZY: Final = 2  # pages; up to here a lazy run costs more to map than to fill, where it can be written
 _MAP_GROWSDOWN: Final = 0x100
+_MADV_DONTFORK: Final = 10
 _ARENA: Final = 64 << 20  # HEAP_MAX_SIZE of glibc on 64 bit: thread arenas are aligned to it
 _ARENA_HEAD: Final = 0x100  # struct heap_info and malloc_state lie within this of the arena's start
 # Strings that these allocators cannot be linked without.  CPython 3.13 has mimalloc compiled in, but
@@ -162,6 +165,7 @@ def areas(
     special = r.AREA_VSYSCALL | r.AREA_VVAR | r.AREA_VDSO
     forbidden = sorted(unsafe)
     stored = sorted(store)
+    programs = {v.shmid for v in process.mm.vmas if v.status & r.FILE_PRIVATE and v.prot & mmap.PROT_EXEC}
     found = []
     for vma in sorted(process.mm.vmas, key=lambda vma: vma.start):
         if vma.status & special:
@@ -190,13 +194,19 @@ def areas(
             _forbid_lazy(sources, pages, forbidden)
         writable = bool(vma.prot & mmap.PROT_WRITE)
         runs = _runs(sources, pages.start, gap=gap, lazy_allowed=not fixed, writable=writable)
-        # Not where the process gave advice (MADV_DONTFORK ...), which a copy would have to carry.
-        library = hot_pages if vma.status & r.FILE_PRIVATE and not vma.madv else frozenset[int]()
+        library = hot_pages if vma.shmid in programs and _can_be_copied(vma) else frozenset[int]()
         if library:
-            readable = max(0, file_size(process.path(vma.shmid)) - vma.pgoff)
-            library = library.intersection(range(pages.start, pages.start + -(-readable // PAGE_SIZE)))
+            size = max(0, file_size(process.path(vma.shmid)) - vma.pgoff)
+            library = library.intersection(range(pages.start, pages.start + -(-size // PAGE_SIZE)))
         found.append(Area(vma=vma, runs=tuple(runs), library=_library(runs, library, gap)))
     return found
+
+
+def _can_be_copied(vma: r.Vma) -> bool:
+    """A copy is not kept from children (MADV_DONTFORK), and can be read."""
+    return bool(
+        vma.status & r.FILE_PRIVATE and vma.prot & mmap.PROT_READ and not vma.madv & 1 << _MADV_DONTFORK
+    )
 
 
 def _library(runs: Iterable[Run], pages: frozenset[int], gap: int) -> tuple[tuple[int, int], ...]:
