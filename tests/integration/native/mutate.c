@@ -48,7 +48,10 @@ static const uint32_t record_sizes[] = {
 	sizeof(struct plan_sigaction), sizeof(struct plan_symbol), sizeof(struct plan_object),
 	sizeof(struct plan_fd),     sizeof(struct plan_watch),     sizeof(struct plan_lock),
 	sizeof(struct plan_timer),  sizeof(struct plan_entry),     sizeof(struct plan_touch),
+	sizeof(struct plan_copy),   sizeof(struct plan_probe),
 };
+
+_Static_assert(sizeof(record_sizes) / sizeof(record_sizes[0]) == TABLE_COUNT, "a size for each table");
 
 /* --- an accepted plan, used ------------------------------------------------------------------------ */
 
@@ -88,6 +91,40 @@ static const struct plan_map *mapped(uint64_t start, uint64_t size, const char *
 	return &maps[low];
 }
 
+/* Copies are laid over mappings of files, never over what is anybody else's. */
+static void use_copies(void)
+{
+	const struct plan_copy *copies = ROWS(plan_copy, TABLE_COPIES);
+	const struct plan_probe *probes = ROWS(plan_probe, TABLE_PROBES);
+	uint64_t end = 0;
+
+	for (uint32_t at = 0; at < COUNT(TABLE_COPIES); at++) {
+		const struct plan_map *map = mapped(copies[at].start, copies[at].size, "a copy");
+
+		if (!copies[at].size || copies[at].start < end || map->file < 0 || !(map->flags & MAP_PRIVATE))
+			die("a copy over something else", copies[at].start, copies[at].size);
+		if (copies[at].prot != (map->prot | PROT_READ | PROT_WRITE))
+			die("a copy's protection", copies[at].prot, map->prot);
+		end = copies[at].start + copies[at].size;
+	}
+	for (uint32_t at = 0; at < COUNT(TABLE_PROBES); at++)
+		if (probes[at].file >= COUNT(TABLE_FILES))
+			die("a probe's file", probes[at].file, COUNT(TABLE_FILES));
+	if (thaw.plan->copy_block > COUNT(TABLE_BLOCKS) || thaw.plan->copy_protect > COUNT(TABLE_PROTECTS))
+		die("what is for copies", thaw.plan->copy_block, thaw.plan->copy_protect);
+}
+
+static bool copied(const struct plan_segment *segment)
+{
+	const struct plan_copy *copies = ROWS(plan_copy, TABLE_COPIES);
+
+	for (uint32_t at = 0; at < COUNT(TABLE_COPIES); at++)
+		if (segment->start >= copies[at].start &&
+		    segment->start + segment->size <= copies[at].start + copies[at].size)
+			return true;
+	return false;
+}
+
 static void use_memory(void)
 {
 	const struct plan_header *plan = thaw.plan;
@@ -120,7 +157,9 @@ static void use_memory(void)
 		for (uint32_t part = 0; part < blocks[at].segments; part++) {
 			const struct plan_segment *segment = &segments[blocks[at].segment + part];
 
-			if (!(mapped(segment->start, segment->size, "a segment")->prot & PROT_WRITE))
+			if (at < plan->copy_block ?
+				    !(mapped(segment->start, segment->size, "a segment")->prot & PROT_WRITE) :
+				    !copied(segment))
 				die("a segment that cannot be written", segment->start, segment->size);
 			size += segment->size;
 		}
@@ -209,6 +248,7 @@ static void ask(uint8_t *plan)
 	thaw.area = header->area;
 	plan_check_bounds();
 	use_memory();
+	use_copies();
 	use_threads();
 	use_rest();
 	accepted++;

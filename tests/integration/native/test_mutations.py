@@ -83,7 +83,13 @@ REMOVED = {
     "a piece outside": ("bounds.c", "piece.size > thaw.plan->size - piece.offset", "0"),
     "a table outside": ("bounds.c", "> thaw.plan->size - table->offset)", "> ~0UL)"),
     "mappings that overlap": ("bounds.c", "if (map->start < end)", "if (0)"),
-    "pages where nothing can be written": ("bounds.c", "!(map->prot & PROT_WRITE)", "0"),
+    "pages where nothing can be written": ("bounds.c", " && map->prot & PROT_WRITE;", ";"),
+    "copied pages where no copy is": (
+        "bounds.c",
+        "!covering(TABLE_COPIES, segment->start, segment->size)",
+        "0",
+    ),
+    "a probe of no file": ("bounds.c", "probes[at].file >= COUNT(TABLE_FILES)", "probes[at].file == ~0U"),
     "a thread area that is not mapped": ("frames.c", "demand(thread->fs_base, sizeof(uint64_t), both);", ""),
     "a timer without end": ("bounds.c", "timers[at].id > MAX_TIMER_ID", "0"),
 }
