@@ -215,8 +215,12 @@ void pages_open(void)
 	thaw.warm = thaw.plan->layout == LAYOUT_HOT && !thaw.fetched.pipe_fd && !thaw.options.copied;
 	if (thaw.warm) {
 		look_into(thaw.packed_fd, size);
-		look_into(thaw.raw_fd, thaw.plan->raw_size);
 		thaw.warm = is_cached();
+	}
+	if (thaw.warm) { /* of pages.raw a host that has thawed before has only what was touched */
+		slow_reads = 0;
+		look_into(thaw.raw_fd, thaw.plan->raw_size);
+		thaw.raw_warm = is_cached();
 	}
 	if (!size)
 		return;

@@ -110,7 +110,7 @@ struct thaw {
 	uint64_t vdso, vdso_end, vvar; /* this kernel's, where they are now */
 	bool vdso_identical;
 	int files[MAX_FILES];
-	bool warm;                /* our pages files are in the page cache */
+	bool warm, raw_warm;      /* pages.lz4, and pages.raw, are in the page cache */
 	enum libraries libraries; /* known when files_open() has returned */
 };
 

@@ -38,7 +38,7 @@ static void advise(const struct plan_map *map)
 	uint32_t advice = map->advice;
 
 	/* Readahead has nothing to read, and a call for each of thousands of mappings is a millisecond. */
-	if (thaw.warm && map->file == FILE_RAW)
+	if (thaw.raw_warm && map->file == FILE_RAW)
 		advice &= ~(1U << MADV_RANDOM);
 	/* Advice that this kernel does not know changes speed, not contents; DONTFORK and WIPEONFORK are old. */
 	for (uint32_t bit = 0; advice; bit++, advice >>= 1)
