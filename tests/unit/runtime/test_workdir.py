@@ -96,3 +96,20 @@ def test_what_cannot_be_removed_now_is_left_to_the_next_sweep(place: Path) -> No
         subprocess.run(["umount", place / "busy"], check=True)
     workdir.sweep()
     assert not place.exists()
+
+
+def test_a_directory_whose_maker_was_killed_before_it_had_a_lock_is_removed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workdir, "_MAKING_S", 60)
+    place.mkdir()
+    workdir.sweep()
+    assert place.exists(), "it may be being made"
+    (place / "pages").touch()
+    os.utime(place, (0, 0))
+    workdir.sweep()
+    assert (place / "pages").exists(), "it is nothing of ours"
+    (place / "pages").unlink()
+    os.utime(place, (0, 0))
+    workdir.sweep()
+    assert not place.exists()

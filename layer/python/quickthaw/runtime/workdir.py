@@ -24,6 +24,7 @@ PREFIX = f"{_TMP}/{_NAME}"
 _LOCK = "lock"
 _TRIES = 10  # of a sweep: what it has killed may be in the middle of a system call
 _PAUSE_S = 0.005
+_MAKING_S = 0.02  # from a directory to its lock; who takes longer may lose it, and starts cold
 
 
 class WorkDirectory:
@@ -72,6 +73,7 @@ def sweep(*, but: str | None = None) -> None:
             continue
         found_lock = lockfile.left(f"{path}/{_LOCK}") if _is_ours(path) else None
         if found_lock is None:
+            _remove_unfinished(path)
             continue  # in use, not one of these, or somebody else's
         fd, _ = found_lock
         if lockfile.take(fd):
@@ -81,6 +83,15 @@ def sweep(*, but: str | None = None) -> None:
                     break
                 time.sleep(_PAUSE_S)
         posix.close(fd)
+
+
+def _remove_unfinished(path: str) -> None:
+    """Removes an empty directory of ours, whose maker was killed before it had a lock."""
+    try:
+        if _is_ours(path) and abs(time.time() - posix.lstat(path).st_mtime) > _MAKING_S:
+            posix.rmdir(path)  # with its lock in it, it is not empty
+    except OSError:
+        pass
 
 
 def _is_ours(path: str) -> bool:
