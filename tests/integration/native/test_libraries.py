@@ -53,7 +53,7 @@ def test_only_what_is_run_and_handed_to_children_is_copied(
     frozen = freeze_victim(python, "maps_privately", site=library.parent)
     first = first_page(frozen)
     hot = HotSet(frozenset(range(first, first + PAGES)))
-    copied = frozen.plan(tmp_path / "snapshot", "hot", hot=hot).library_pages
+    copied = frozen.plan(tmp_path / "snapshot", "hot", hot=hot).copied_pages
     assert copied == (PAGES if old == new else 0)
 
 
@@ -68,7 +68,7 @@ def snapshot(frozen: Frozen, tmp_path: Path) -> Path:
     first = first_page(frozen)
     hot = frozenset(page for page in range(first, first + PAGES) if (page - first) % 8 < 2)
     out = tmp_path / "snapshot"
-    assert frozen.plan(out, "hot", hot=HotSet(hot)).library_pages == PAGES // 4
+    assert frozen.plan(out, "hot", hot=HotSet(hot)).copied_pages == PAGES // 4
     return out
 
 

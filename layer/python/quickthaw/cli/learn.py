@@ -77,8 +77,8 @@ def _table(learned: Learned) -> Table:
     table.add_row("hot pages", f"{learned.pages}, {_mb(learned.pages * PAGE_SIZE)}")
     table.add_row("of them new", str(learned.new_pages))
     table.add_row("read at every thaw", f"{plan.eager_pages} pages, {_mb(plan.packed_size)} of LZ4")
-    if plan.library_pages:
-        table.add_row("unless cached", f"{plan.library_pages} pages of libraries, of the same LZ4")
+    if plan.copied_pages:
+        table.add_row("unless cached", f"{plan.copied_pages} pages of libraries, of the same LZ4")
     table.add_row("read when touched", f"{plan.lazy_pages} pages, {_mb(plan.raw_size)}")
     return table
 

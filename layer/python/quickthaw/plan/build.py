@@ -56,7 +56,7 @@ class PlanSummary:
     files: int
     threads: int
     eager_pages: int
-    library_pages: int  # copied where the libraries are not in the page cache
+    copied_pages: int  # of libraries, where those are not in the page cache
     lazy_pages: int
     zero_pages: int  # dumped, but not stored
     blocks: int
@@ -283,7 +283,7 @@ class _Plan:
         for area in self.areas:
             for run in area.runs:
                 digest.update(f"{run.first:x} {run.last:x} {run.source}".encode())
-            digest.update(repr(area.library).encode())
+            digest.update(repr(area.copies).encode())
         with self.store.path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
         return int.from_bytes(digest.digest()[:8], "little")
@@ -316,7 +316,7 @@ class _Plan:
             files=len(self.identities),
             threads=len(self.process.threads),
             eager_pages=pages(Source.EAGER),
-            library_pages=sum(last - first for area in self.areas for first, last in area.library),
+            copied_pages=sum(last - first for area in self.areas for first, last in area.copies),
             lazy_pages=pages(Source.LAZY),
             zero_pages=zero,
             blocks=blocks,

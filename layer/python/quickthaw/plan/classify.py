@@ -19,7 +19,7 @@ Stacks that grow down are EAGER too: the kernel grows only anonymous ones.
 Each change of class costs a mapping (about 5 us, and later a VMA), so short
 runs between two of the same kind are swallowed (`GAP`).
 
-Hot pages of FILE runs are a second choice (`Area.library`): where a library is
+Hot pages of FILE runs are a second choice (`Area.copies`): where a library is
 in the page cache already, its own pages are there for nothing; where it is
 not, copies of the hot ones in the packed pages come at once, and the rest of
 the library is not read for them.  Libraries are files that are mapped to be
@@ -74,11 +74,11 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Area:
-    """One VMA and its pages by source; `library`: page ranges [first, last) of FILE runs that are hot."""
+    """One VMA and its pages by source; `copies`: page ranges [first, last) of FILE runs that are hot."""
 
     vma: r.Vma
     runs: tuple[Run, ...]
-    library: tuple[tuple[int, int], ...] = ()
+    copies: tuple[tuple[int, int], ...] = ()
 
 
 def unsafe_ranges(process: Process, store: PageStore, foreign: str | None) -> list[tuple[int, int]]:
@@ -157,7 +157,7 @@ def areas(
         store: its pages.
         layout: lz4, lazy or hot.
         unsafe: from `unsafe_ranges`.
-        hot: pages to make EAGER in the hot layout; those of libraries become `Area.library`.
+        hot: pages to make EAGER in the hot layout; those of libraries become `Area.copies`.
         file_size: size of a mapped file, bytes.
         shared: pages of shared anonymous memory, and of files without a name, that hold something.
         gap: pages of another source that are swallowed between two runs of the same.
@@ -198,7 +198,7 @@ def areas(
         if library:
             size = max(0, file_size(process.path(vma.shmid)) - vma.pgoff)
             library = library.intersection(range(pages.start, pages.start + -(-size // PAGE_SIZE)))
-        found.append(Area(vma=vma, runs=tuple(runs), library=_library(runs, library, gap)))
+        found.append(Area(vma=vma, runs=tuple(runs), copies=_copies(runs, library, gap)))
     return found
 
 
@@ -209,7 +209,7 @@ def _can_be_copied(vma: r.Vma) -> bool:
     )
 
 
-def _library(runs: Iterable[Run], pages: frozenset[int], gap: int) -> tuple[tuple[int, int], ...]:
+def _copies(runs: Iterable[Run], pages: frozenset[int], gap: int) -> tuple[tuple[int, int], ...]:
     """Page ranges of FILE runs that hold `pages`, and gaps between them that are not worth a mapping."""
     found: list[tuple[int, int]] = []
     for run in runs:

@@ -112,7 +112,7 @@ def add_maps(
 def _add_copies(tables: Tables, area: Area) -> list[int]:
     """Where hot pages of a library can be put; returns the addresses at which they begin and end."""
     ends = []
-    for first, last in area.library:
+    for first, last in area.copies:
         begin, end = first * names.PAGE_SIZE, last * names.PAGE_SIZE
         tables.add(
             layout.COPY,
@@ -131,7 +131,7 @@ def add_probes(tables: Tables, process: Process, areas: Iterable[Area], files: I
     pages = [
         (index[process.path(area.vma.shmid)], area.vma.pgoff + page * names.PAGE_SIZE - area.vma.start)
         for area in areas
-        for first, last in area.library
+        for first, last in area.copies
         for page in range(first, last)
     ]
     for at in range(min(_PROBES, len(pages))):

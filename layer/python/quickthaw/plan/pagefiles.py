@@ -5,7 +5,7 @@ two plans are never mixed.  In ``pages.lz4`` a block is at most 256 KiB of page
 contents, compressed as one LZ4 frame block; the plan says which address
 ranges (segments) a block fills.  A block that fills one range is decoded
 straight into place, others go through a buffer; so long runs get blocks of
-their own and only short ones share.  Blocks of hot library pages come last:
+their own and only short ones share.  Blocks of copied library pages come last:
 a thaw that finds the libraries in the page cache does without them.
 """
 
@@ -53,9 +53,9 @@ def _eager(areas: Iterable[Area]) -> Iterator[tuple[int, int]]:
         yield from ((run.first, run.last) for run in area.runs if run.source is Source.EAGER)
 
 
-def _library(areas: Iterable[Area]) -> Iterator[tuple[int, int]]:
+def _copies(areas: Iterable[Area]) -> Iterator[tuple[int, int]]:
     for area in areas:
-        yield from area.library
+        yield from area.copies
 
 
 def _block_runs(ranges: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
@@ -107,7 +107,7 @@ def write_packed(
 
     blocks: list[Block] = []
     eager = list(_block_runs(_eager(areas)))
-    groups = eager + list(_block_runs(_library(areas)))
+    groups = eager + list(_block_runs(_copies(areas)))
     if not groups:
         path.unlink(missing_ok=True)
         return blocks, 0

@@ -71,10 +71,14 @@ def sweep(*, but: str | None = None) -> None:
         path = f"{_TMP}/{name}"
         if path == but:
             continue
-        found_lock = lockfile.left(f"{path}/{_LOCK}") if _is_ours(path) else None
+        made = _made(path)
+        if made is None:
+            continue  # not one of these, or somebody else's
+        found_lock = lockfile.left(f"{path}/{_LOCK}")
         if found_lock is None:
-            _remove_unfinished(path)
-            continue  # in use, not one of these, or somebody else's
+            if abs(time.time() - made) > _MAKING_S:
+                _remove_empty(path)
+            continue  # in use
         fd, _ = found_lock
         if lockfile.take(fd):
             for _ in range(_TRIES):
@@ -85,21 +89,22 @@ def sweep(*, but: str | None = None) -> None:
         posix.close(fd)
 
 
-def _remove_unfinished(path: str) -> None:
-    """Removes an empty directory of ours, whose maker was killed before it had a lock."""
-    try:
-        if _is_ours(path) and abs(time.time() - posix.lstat(path).st_mtime) > _MAKING_S:
-            posix.rmdir(path)  # with its lock in it, it is not empty
-    except OSError:
-        pass
-
-
-def _is_ours(path: str) -> bool:
+def _made(path: str) -> float | None:
+    """When a directory of our own user got its newest file, seconds since 1970; None for anything else."""
     try:
         status = posix.lstat(path)
     except OSError:
-        return False
-    return status.st_mode & 0o170000 == 0o040000 and status.st_uid == posix.geteuid()
+        return None
+    ours = status.st_mode & 0o170000 == 0o040000 and status.st_uid == posix.geteuid()
+    return status.st_mtime if ours else None
+
+
+def _remove_empty(path: str) -> None:
+    """Of a maker that was killed before it had a lock; with the lock in it, it is not empty."""
+    try:  # noqa: SIM105 - contextlib is an import that the restore path does not have
+        posix.rmdir(path)
+    except OSError:
+        pass
 
 
 def _end_all_in(path: str) -> None:
