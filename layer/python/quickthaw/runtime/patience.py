@@ -26,6 +26,7 @@ from typing import Any
 from quickthaw import names
 from quickthaw.errors import Declined
 from quickthaw.runtime import watchdog
+from quickthaw.runtime.renewal import dumps
 
 GRACE_S = 0.5  # for the handler to run before the thread ends the process
 _SIGACTION = 256  # bytes; glibc's struct sigaction has 152
@@ -75,11 +76,9 @@ class Patience:
             count: how many hooks; without any no thread is started.
         """
         if self._active and count:
-            import faulthandler
-
             self._thread = True
             left_s = max(_LEAST_S, self._began_s + self._left_s - self._now_s())
-            faulthandler.dump_traceback_later(left_s + GRACE_S, exit=True, file=2)
+            dumps.own_later(left_s + GRACE_S, exit=True, file=2)
 
     def lift(self) -> None:
         """The process is awake: the timer, and what was there before, are as they were."""
@@ -94,9 +93,7 @@ class Patience:
         ctypes.CDLL(None).sigaction(signal.SIGALRM, self._action, None)
         signal.setitimer(signal.ITIMER_REAL, delay_s, interval_s)
         if self._thread:
-            import faulthandler
-
-            faulthandler.cancel_dump_traceback_later()
+            dumps.own_cancel()
 
 
 _VARIABLE = f"{names.ENV_WATCHDOG}="

@@ -169,6 +169,10 @@ def up(context: dict[str, Any], state: State, handler: str) -> None:
         now = kernel_s()
         steps["settings"] += now - last
         patience.lift()
+        name, last = "dumps", now
+        dumps.renew_for_good()
+        now = kernel_s()
+        steps["dumps"] += now - last
         _tell(context, {"wake_s": now - begin, "steps": steps, "total_s": now - context["started_s"]})
     except BaseException as error:
         _fail(context, state, name, error)

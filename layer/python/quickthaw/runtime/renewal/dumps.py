@@ -8,8 +8,14 @@ unwanted one at best, an exit where that was asked for, and once in some
 thousand thaws a SIGSEGV, because the frames change while they are read.
 
 So the two functions are stood in for while the function is imported, the dump
-is cancelled at the freeze and asked for again at the wake.  A reference that
-was taken meanwhile goes on calling the interpreter's own through here.
+is cancelled at the freeze, and asked for again when the process is awake.  A
+reference that was taken meanwhile goes on calling the interpreter's own
+through here.
+
+There is one such dump in a process, and while hooks run it is `patience`'s,
+which asks the interpreter's own functions for it (`own_later`, `own_cancel`).
+What hooks ask for takes its place, as it would anybody's, and is asked for
+again after them; what they cancel does not come.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ import faulthandler
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -37,8 +43,8 @@ class Dump:
     last_s: float
 
 
-_own_later: Callable[..., None] = faulthandler.dump_traceback_later
-_own_cancel: Callable[[], None] = faulthandler.cancel_dump_traceback_later
+own_later: Callable[..., None] = faulthandler.dump_traceback_later
+own_cancel: Callable[[], None] = faulthandler.cancel_dump_traceback_later
 _asked: list[Dump] = []
 
 
@@ -49,7 +55,7 @@ def begin() -> None:
 
 
 def _later(*arguments: Any, **keywords: Any) -> None:
-    _own_later(*arguments, **keywords)
+    own_later(*arguments, **keywords)
     _asked[:] = [Dump(arguments, keywords, _last_s(*arguments, **keywords))]
 
 
@@ -59,20 +65,27 @@ def _last_s(timeout: float, repeat: bool = False, file: object = None, exit: boo
 
 
 def _cancel() -> None:
-    _own_cancel()
+    own_cancel()
     _asked.clear()
 
 
 def remember() -> Dump | None:
     """Cancels the dump that is due, and returns it."""
-    faulthandler.dump_traceback_later = _own_later
-    faulthandler.cancel_dump_traceback_later = _own_cancel
+    faulthandler.dump_traceback_later = own_later
+    faulthandler.cancel_dump_traceback_later = own_cancel
     asked = [dump for dump in _asked if time.monotonic() < dump.last_s]
     _cancel()
     return asked[0] if asked else None
 
 
 def renew(dump: Dump | None) -> None:
-    """At the wake."""
+    """At the wake, before the hooks: notes it again, with what they ask for."""
+    begin()
+    _asked[:] = [replace(dump, last_s=math.inf)] if dump else []  # its moment was of another clock
+
+
+def renew_for_good() -> None:
+    """The process is awake: the dump that was noted last is due, its time counts from here."""
+    dump = remember()
     if dump:
-        _own_later(*dump.arguments, **dump.keywords)
+        own_later(*dump.arguments, **dump.keywords)
