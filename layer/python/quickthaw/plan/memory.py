@@ -185,25 +185,29 @@ def add_blocks(tables: Tables, blocks: Iterable[pagefiles.Block]) -> None:
 
 
 def add_touches(tables: Tables, areas: Iterable[Area], hot: HotSet) -> None:
-    """Pages that a request is known to touch, to be mapped or copied in advance by all CPUs."""
+    """Pages that a request is known to touch, to be mapped or copied in advance by all CPUs.
+
+    Those to be written come first.  A fault for reading maps cached neighbours as
+    well, and what is written after that takes a second fault, which interrupts
+    the other CPUs to flush their TLBs (mm/memory.c, wp_page_copy).
+    """
+    writes: list[tuple[int, int]] = []
+    reads: list[tuple[int, int]] = []
     for area in areas:
         for run in area.runs:
             if run.source not in (Source.LAZY, Source.FILE):
                 continue
             pages = hot.pages.intersection(range(run.first, run.last))
             written = hot.written & pages if area.vma.prot & mmap.PROT_WRITE else frozenset[int]()
-            for first, count in runs(written):
-                _add_touch(tables, first, count, write=True)
+            writes += runs(written)
             if area.vma.prot & mmap.PROT_READ:
                 windows: dict[int, int] = {}
                 for page in sorted(pages - written):
                     windows.setdefault(page // _AROUND, page)
-                for page in windows.values():
-                    _add_touch(tables, page, 1, write=False)
-
-
-def _add_touch(tables: Tables, first: int, count: int, *, write: bool) -> None:
-    tables.add(layout.TOUCH, start=first * names.PAGE_SIZE, size=count * names.PAGE_SIZE, write=int(write))
+                reads += [(page, 1) for page in windows.values()]
+    for write, found in ((1, writes), (0, reads)):
+        for first, count in found:
+            tables.add(layout.TOUCH, start=first * names.PAGE_SIZE, size=count * names.PAGE_SIZE, write=write)
 
 
 def _pieces(area: Area) -> list[tuple[int, int, Source, int]]:
