@@ -23,7 +23,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     deadline = time.monotonic() + 10
     dumped = False
     while not dumped and time.monotonic() < deadline:
-        time.sleep(LATER_S * 1.5)  # nothing may run while it comes: see fault_later
+        time.sleep(LATER_S * 1.5)  # see fault_later
         FILE.seek(0)
         dumped = "Timeout" in FILE.read()
     return {"dumped": dumped}

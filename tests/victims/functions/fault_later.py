@@ -1,8 +1,4 @@
-"""The fault handler's dump that comes again and again, asked for after one that was cancelled.
-
-The interpreter reads frames of threads that go on meanwhile, and may crash by that, thawed or not: so the
-main thread sleeps while dumps are due.
-"""
+"""The fault handler's dump that comes again and again, asked for after one that was cancelled."""
 
 import faulthandler
 import tempfile
@@ -27,6 +23,7 @@ def _dumps() -> int:
 def handler(event: Any, context: Any) -> dict[str, Any]:
     deadline = time.monotonic() + 10
     while _dumps() < 2 and time.monotonic() < deadline:
+        # A dump reads frames of threads that go on meanwhile, and may crash by that, thawed or not.
         time.sleep(EVERY_S * 2.5)
     faulthandler.cancel_dump_traceback_later()
     return {"first": _dumps() > 0, "again": _dumps() > 1}
