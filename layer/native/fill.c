@@ -169,10 +169,9 @@ static void decode_ahead(struct decoder *decoder)
  * Lazy pages that are known to be touched, by all CPUs at once, each by a fault.
  * Runs are short here, and a fault takes no lock that all of them want, as
  * madvise() does (measured: populating took a tenth longer, and Linux before
- * 5.14 cannot).  One that is only read maps its cached neighbours too; so those
- * that are written come first in the table, or a tenth of them would be mapped
- * for reading by then, and a copy would interrupt the other CPU to flush its TLB
- * (measured: filling took half as long again).
+ * 5.14 cannot).  One that is only read maps its cached neighbours too; those
+ * that are written come first in the table (measured: filling took half as long
+ * again where they did not, see add_touches() of the planner).
  */
 static void touch_lazy(void)
 {

@@ -47,7 +47,6 @@ class Patience:
             give_up: called with the reason; does not return.
         """
         self._active = context["report"] != "woke"
-        self._thread = False
         self._now_s = now_s
         if not self._active:
             return
@@ -76,7 +75,6 @@ class Patience:
             count: how many hooks; without any no thread is started.
         """
         if self._active and count:
-            self._thread = True
             left_s = max(_LEAST_S, self._began_s + self._left_s - self._now_s())
             dumps.own_later(left_s + GRACE_S, exit=True, file=2)
 
@@ -92,8 +90,7 @@ class Patience:
         signal.signal(signal.SIGALRM, signal.SIG_DFL if self._handler is None else self._handler)
         ctypes.CDLL(None).sigaction(signal.SIGALRM, self._action, None)
         signal.setitimer(signal.ITIMER_REAL, delay_s, interval_s)
-        if self._thread:
-            dumps.own_cancel()
+        dumps.own_cancel()  # the function's own is asked for after this
 
 
 _VARIABLE = f"{names.ENV_WATCHDOG}="
