@@ -27,7 +27,7 @@ FAULTY = """
 import ctypes, faulthandler, resource, signal, sys, threading
 
 BORN = time.time()
-WEIGHT = bytearray(os.urandom(1 << 20) * int(os.environ.get("WEIGHT_MB", "0")))
+WEIGHT = bytearray(os.urandom(4096) * (int(os.environ.get("WEIGHT_MB", "0")) << 8))
 EVENTS = []
 
 
