@@ -55,16 +55,17 @@ format: setup ## Format the code and apply the safe lint fixes
 test: setup ## Run the tests; PYTEST_ARGS="-k name" picks some
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-sam: setup build/sam/venv/.done ## Build the SAM template for each runtime, freeze and thaw what was built, show its sizes
+sam: setup build/sam/venv/.done ## Build the SAM template for each runtime, freeze and thaw what was built; its sizes go into the README
 	@.ci/sam
 
 demo: setup ## Checkpoint the demo function, cold-start and thaw it in every mode, show what was won
 	@$(BIN)/quickthaw demo --out build/demo
 
-bench: setup ## The demo's benchmark with more runs, with a warm cache and a slow disk; its figures go into the README
+bench: setup ## The demo's benchmark with more runs, with a warm cache and a slow disk, and what else it costs; its figures go into the README
 	@$(BIN)/quickthaw demo --out build/bench/warm -n 15 --publish handler/demo/bench/warm
 	@$(BIN)/quickthaw demo --out build/bench/slow -n 7 --disk 60MB/s --publish handler/demo/bench/slow \
 	  $(addprefix --arm ,cold criu-grow native-lz4 native-lazy native-hot)
+	@$(BIN)/quickthaw costs --out build/bench/costs --publish handler/demo/bench
 	@$(BIN)/python -m quickthaw.bench.figures
 
 growth: setup ## Thaw snapshots of 20 to 800 MB in every native layout, and draw how time and memory grow

@@ -1,49 +1,28 @@
 """What the exec wrapper costs a start that it does not thaw: next to nothing, whatever the reason.
 
-`true` under the name of an interpreter stands for the runtime, so that what is
-measured is the wrapper alone, in Lambda's sandbox.  Figures of one run on a busy
-2-core machine, medians of 15: 0.04 ms (engine off) to 0.4 ms (the last mapped file).
+Figures of one run on a busy 2-core machine, medians of 15: 0.04 ms (engine off) to
+0.4 ms (the last mapped file).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
+from statistics import median
 
 import pytest
 from quickthaw import names
+from quickthaw.bench.costs.declined import Declined, measure
 from quickthaw.emulator.site import runtime_site
 from quickthaw.plan import layout as plan_layout
 from quickthaw.plan.tables import resealed
-from quickthaw.sandbox.layout import layout
-from quickthaw.sandbox.process import start
 from quickthaw.sandbox.spec import Bind, SandboxSpec
 
 from tests.conftest import VICTIMS
 
 MOST_S = 0.005
 ROUNDS = 15
-MEASURE = """
-import json, os, statistics, sys, time
-os.symlink("/usr/bin/true", "/tmp/python3")
-def once(argv, environ, log):
-    begin = time.perf_counter()
-    pid = os.posix_spawn(argv[0], argv, environ, file_actions=[(os.POSIX_SPAWN_DUP2, log, 2)])
-    assert os.waitpid(pid, 0)[1] == 0
-    return time.perf_counter() - begin
-found = {}
-null = os.open("/dev/null", os.O_WRONLY)
-for name, environ in json.loads(sys.argv[1]).items():
-    read, write = os.pipe()
-    wrapped = [%r, "/tmp/python3", "-m", "awslambdaric", "app.handler"]
-    once(wrapped, environ, write)
-    pairs = [(once(wrapped[1:], environ, null), once(wrapped, environ, null)) for _ in range(%d)]
-    plain, with_it = (statistics.median(times) for times in zip(*pairs))
-    found[name] = [os.read(read, 65536).decode(), plain, with_it]
-print(json.dumps(found))
-"""
 
 
 def variant(small: Path, out: Path, **fields: int) -> Path:
@@ -72,10 +51,8 @@ def other_last_file(small: Path, out: Path) -> Path:
 
 
 @pytest.fixture
-def measured(
-    needs_root: None, small: Path, layer: Path, python: Path, tmp_path: Path
-) -> dict[str, tuple[str, float, float]]:
-    """Of each case: the log line, seconds of the plain start, and of the wrapped one."""
+def measured(needs_root: None, small: Path, layer: Path, python: Path, tmp_path: Path) -> dict[str, Declined]:
+    """What the wrapper says and takes, case by case."""
     place = tmp_path / "cases"
     place.mkdir()
     variant(small, place / "architecture", machine=183)  # EM_AARCH64
@@ -96,17 +73,7 @@ def measured(
         python=python, task=VICTIMS / "small", layer=layer, snapshot=small, runtime=runtime_site(python),
         binds=(Bind(place, "/tmp/cases"),),
     )  # fmt: skip
-    where = layout(spec)
-    script = MEASURE % (names.BOOTSTRAP_PATH, ROUNDS)
-    read, write = os.pipe()
-    argv = [where.python, "-I", "-S", "-c", script, json.dumps(cases)]
-    environ = {"LD_LIBRARY_PATH": where.lang_lib, "PATH": "/usr/bin:/bin"}
-    with start(spec, argv, environ, stdout=write, stderr=write) as process:
-        os.close(write)
-        with os.fdopen(read) as output:
-            said = output.read()
-        assert process.wait(60) == 0, said
-    return {name: tuple(found) for name, found in json.loads(said.splitlines()[-1]).items()}
+    return measure(spec, cases, rounds=ROUNDS)
 
 
 REASONS = {
@@ -122,11 +89,12 @@ REASONS = {
 
 
 def test_a_start_that_is_declined_costs_five_milliseconds_at_most(
-    measured: dict[str, tuple[str, float, float]],
+    measured: dict[str, Declined],
 ) -> None:
     assert measured.keys() == REASONS.keys()
-    for name, (log, plain_s, wrapped_s) in measured.items():
-        line = json.loads(log)
-        assert line["engine"] == "cold" and REASONS[name] in line["reason"], log
+    for name, found in measured.items():
+        line = json.loads(found.log)
+        assert line["engine"] == "cold" and REASONS[name] in line["reason"], found.log
+        plain_s, wrapped_s = median(found.plain_s), median(found.wrapped_s)
         print(f"{name}: plain {plain_s * 1000:.2f} ms, wrapped {wrapped_s * 1000:.2f} ms")
         assert wrapped_s - plain_s <= MOST_S, f"{name}: {plain_s:.4f} s plain, {wrapped_s:.4f} s wrapped"

@@ -57,7 +57,7 @@ found = manifest.read({snapshot!r}, directory=opened.fd)
 opened.check(found)
 attempt = restore.Restoration(
     found, opened, seen={{}}, mode={mode!r}, environ={{"QUICKTHAW_CRIU": "/bin/false"}},
-    declined=None, started_s=time.monotonic(),
+    declined=None, check_s=0.0, started_s=time.monotonic(),
 )
 try:
     attempt.run()

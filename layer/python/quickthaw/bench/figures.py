@@ -1,7 +1,7 @@
 """The README's figures, written from the bench files that lie in the repository.
 
-`make bench` and `make growth` measure, copy their records and pictures beside
-the demo, and call this module, which replaces the part of the README between
+`make bench`, `make growth` and `make sam` measure, copy their records and pictures
+beside the demo, and call this module, which replaces the part of the README between
 the two marks.  Nobody types a figure by hand; a test says that the README
 holds what this module makes of the files.
 """
@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from quickthaw.bench import demo, growth, record, table
+from quickthaw.bench.costs import run as costs
+from quickthaw.bench.costs.run import Costs
 from quickthaw.bench.gains import gains, times_faster
 from quickthaw.bench.machine import sandbox_tmp
 from quickthaw.bench.record import Bench
 from quickthaw.errors import UsageError
+from quickthaw.publish.limits import UNZIPPED_BYTES, megabytes
 
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 WARM, SLOW = "warm", "slow"  # directories below handler/demo/bench; the Makefile says how each is measured
 PLACE = "handler/demo/bench"
+SIZES = "sizes.json"  # of `quickthaw.publish.built`
+_PARTS = 3  # of a function that is thawed: its code, quickthaw, the snapshot
 _PICTURE, _GROWTH_PICTURE = "first-response.png", "growth.png"
 
 
@@ -54,6 +60,10 @@ def text(root: Path) -> str:
     if (place / growth.FILE).exists():
         parts += [_growth(json.loads((place / growth.FILE).read_text()))]
         parts += [f"![time and memory by size]({PLACE}/{_GROWTH_PICTURE})"]
+    if (place / costs.FILE).exists():
+        parts += [_costs(costs.load(place / costs.FILE), warm)]
+    if (place / SIZES).exists():
+        parts += [_sizes(json.loads((place / SIZES).read_text()))]
     return "\n\n".join(parts)
 
 
@@ -157,6 +167,70 @@ def _growth(found: dict[str, Any]) -> str:
             median = point["arms"][arm]["median"]
             cells.append(f"{table.milliseconds(median['first_response_s'])}, {median['max_rss_mb']:.0f} MB")
         lines.append(f"| {point['pages_mb']:.0f} MB | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _costs(found: Costs, warm: Bench) -> str:
+    """Costs besides the thaws; what a thaw's own checks take is known from the bench."""
+    work = found.workload
+    files = work["mapped_files"] + work["source_files"]
+    rows = [
+        ("`verify`", "all checksums, all pages decoded, processor, mapped files", _time(found, costs.VERIFY)),
+        ("`checkpoint`, `verify`, `publish`", "secrets, in every page and file", _time(found, costs.SECRETS)),
+        ("init, native", f"plan, size of the page files, processor, {files} files", _checks(warm, "native-")),
+        ("init, criu", f"manifest, {work['snapshot_files']} files of the snapshot, processor, the same files",
+         _checks(warm, "criu-")),
+        ("a start that is not thawed", "more than without the wrapper, where CRIU is not permitted",
+         _time(found, costs.DECLINED)),
+        ("", "the same where it is, so that its bootstrap looks, too", _time(found, costs.DECLINED_BY_BOTH)),
+        ("init, snapshot from a bucket",
+         f"{work['fetched_bytes'] / 1e6:.1f} MB of pages, {work['round_trip_s'] * 1000:.0f} ms away, "
+         f"{work['connection_bytes_per_s'] / 1e6:.0f} MB/s for each connection, "
+         f"{work['bytes_per_s'] / 1e6:.0f} MB/s for all, without TLS", _time(found, costs.FETCH["fetched"])),
+        ("", "of it, from the last byte to the last page", _time(found, costs.LEFT)),
+        ("", "the same snapshot in a layer", _time(found, costs.FETCH["layer"])),
+        ("", "cold start", _time(found, costs.FETCH["cold"])),
+    ]  # fmt: skip
+    lines = [
+        "### What else it costs",
+        "",
+        f"Local figures, too, {str(found.machine['date'])[:10]}, medians of {work['runs']} runs "
+        f"({work['few_runs']} of the first two):",
+        "",
+        "| when | what | |",
+        "|---|---|--:|",
+    ]
+    return "\n".join([*lines, *(f"| {when} | {what} | {cost} |" for when, what, cost in rows)])
+
+
+def _time(found: Costs, what: str) -> str:
+    seconds = found.median(what)
+    return f"{seconds:.1f} s" if seconds >= 1 else table.milliseconds(seconds)
+
+
+def _checks(bench: Bench, engine: str) -> str:
+    """Least and most of an engine's arms."""
+    times = [
+        median(run.details["check_s"] for run in arm.runs if run.ok)
+        for arm in bench.arms
+        if arm.name.startswith(engine) and arm.runs
+    ]
+    least, most = table.milliseconds(min(times)), table.milliseconds(max(times))
+    return least if least == most else f"{least.removesuffix(' ms')} to {most}"
+
+
+def _sizes(loads: Sequence[Mapping[str, Any]]) -> str:
+    """The demo as SAM builds it, function by function, against Lambda's limits."""
+    lines = ["### Sizes", "", "What `make sam` builds of the demo (layout `lz4`), unzipped, and zipped:", ""]
+    lines += [
+        f"| function | its code | quickthaw | snapshot | of {megabytes(UNZIPPED_BYTES)} unzipped |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for load in loads:
+        if len(load["parts"]) == _PARTS:
+            cells = [f"{megabytes(part['unzipped'])}, {megabytes(part['zipped'])}" for part in load["parts"]]
+            share = load["unzipped"] / load["unzipped_limit"]
+            lines.append(f"| {load['function']} | {' | '.join(cells)} | {share:.0%} |")
     return "\n".join(lines)
 
 

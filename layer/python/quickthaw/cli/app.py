@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import QuickthawError
-from . import bench, checkpoint, demo, doctor, growth, inspect, invoke, learn, publish, review, verify
+from . import bench, checkpoint, costs, demo, doctor, growth, inspect, invoke, learn, publish, review, verify
 
 app = typer.Typer(
     name="quickthaw",
@@ -37,6 +37,7 @@ app.command("verify")(verify.command)
 app.command("bench")(bench.command)
 app.command("demo")(demo.command)
 app.command("growth")(growth.command)
+app.command("costs")(costs.command)
 app.command("review")(review.command)
 app.command("publish")(publish.command)
 app.command("doctor")(doctor.command)

@@ -55,6 +55,7 @@ class Restoration:
         environ: Mapping[str, str],
         declined: str | None,
         started_s: float,
+        check_s: float,
         remote: Remote | None = None,
         early: Early | None = None,
     ) -> None:
@@ -68,6 +69,7 @@ class Restoration:
             environ: what the process is to find.
             declined: why the native engine did not thaw, for the log.
             started_s: CLOCK_MONOTONIC when the bootstrap began.
+            check_s: seconds that the manifest and the comparison with this machine took, for the log.
             remote: what fills the directory while it is restored, if it comes from S3.
             early: a CRIU that was started before us; it is taken over, or ended where it does not fit.
 
@@ -81,6 +83,7 @@ class Restoration:
         self.environ = environ
         self.declined = declined
         self.started_s = started_s
+        self.check_s = check_s
         # Environments may share /tmp, and their pids are alike.
         self.work = f"{workdir.PREFIX}{posix.getpid()}-{posix.urandom(4).hex()}"
         self._made: workdir.WorkDirectory | None = None
@@ -167,6 +170,7 @@ class Restoration:
         self._release(
             {
                 "bytes_read": self.feed.bytes_read,
+                "check_s": self.check_s,
                 "decompress_s": self.feed.decompress_s,
                 "wait_s": self.feed.wait_s,
                 "restore_s": restored_s - spawned_s,

@@ -82,6 +82,7 @@ class _Thaw:
         self.remote: Remote | None = None
         self.attempt: attempts.Attempt | None = None
         self.restoration: restore.Restoration | None = None
+        self._check_s = 0.0
 
     def run(self) -> int:
         """The pid of the woken process.
@@ -107,8 +108,11 @@ class _Thaw:
 
     def _open(self, snapshot: str) -> manifest.Manifest:
         """The manifest of a directory."""
+        begin = time.monotonic()
         self.opened = Opened(snapshot)
-        return manifest.read(snapshot, directory=self.opened.fd)
+        found = manifest.read(snapshot, directory=self.opened.fd)
+        self._check_s = time.monotonic() - begin
+        return found
 
     def _fetch(self, snapshot: str, engine: str) -> manifest.Manifest:
         """The manifest of a snapshot in S3; where the native engine may have it, this process becomes it."""
@@ -170,7 +174,9 @@ class _Thaw:
         if self.remote is not None:
             self.opened = Opened(self.remote.unpack(found))
         assert self.opened is not None
+        begin = time.monotonic()
         seen = checks.snapshot_fits(found, self.opened)
+        self._check_s += time.monotonic() - begin
         restoration = restore.Restoration(
             found,
             self.opened,
@@ -179,6 +185,7 @@ class _Thaw:
             environ=self.environ,
             declined=self.declined,
             started_s=self.started_s,
+            check_s=self._check_s,
             remote=self.remote,
             early=self.early,
         )
