@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from quickthaw.bench import plot, seed, table
+from quickthaw.bench import figures, plot, seed, table
 from quickthaw.bench.arms import ARMS, choose
 from quickthaw.bench.doubts import doubts
 from quickthaw.bench.gains import fastest, gains, times_faster
@@ -73,6 +73,17 @@ def test_gains_hold_ours_beside_the_seeds(bench: Bench) -> None:
     assert "cold → native-hot" not in found, "what was not measured has no gain"
     assert fastest(bench) == "criu-grow"
     assert times_faster(bench, "criu-grow") == pytest.approx(10.0)
+
+
+def test_the_readmes_figures_do_not_travel_without_their_doubts(bench: Bench, tmp_path: Path) -> None:
+    place = tmp_path / figures.PLACE / figures.WARM
+    place.mkdir(parents=True)
+    write(bench, place)
+    assert "Doubts" not in figures.text(tmp_path)
+    doubtful = replace(bench, doubts=doubts(bench.arms, cpus=1, others=0.3, stolen=0.0))
+    write(doubtful, place)
+    (line,) = [line for line in figures.text(tmp_path).splitlines() if line.startswith("Doubts: ")]
+    assert all(doubt.what in line for doubt in doubtful.doubts) and len(doubtful.doubts) > 2
 
 
 def test_bench_json_is_the_contract(bench: Bench, tmp_path: Path) -> None:

@@ -49,13 +49,20 @@ def text(root: Path) -> str:
     """
     place = root / PLACE
     warm = record.load(place / WARM / record.FILE)
-    parts = [_heading(warm), _arms(warm), f"![each run of each arm]({PLACE}/{WARM}/{_PICTURE})", _gains(warm)]
+    parts = [
+        _heading(warm),
+        _arms(warm),
+        *_doubts(warm),
+        f"![each run of each arm]({PLACE}/{WARM}/{_PICTURE})",
+        _gains(warm),
+    ]
     parts += ["Where the native engine's time goes, medians:", _phases(warm)]
     if (place / SLOW / record.FILE).exists():
         slow = record.load(place / SLOW / record.FILE)
         parts += [
             f"The same, page cache cold, files read at {slow.workload['disk']}, {_runs(slow)}:",
             _arms(slow),
+            *_doubts(slow),
         ]
     if (place / growth.FILE).exists():
         parts += [_growth(json.loads((place / growth.FILE).read_text()))]
@@ -120,6 +127,11 @@ def _arms(bench: Bench) -> str:
             cells.append(table.DASH if read is None else f"{read / 1e6:.1f} MB")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _doubts(bench: Bench) -> list[str]:
+    """What speaks against the figures, where something does."""
+    return [f"Doubts: {'; '.join(doubt.what for doubt in bench.doubts)}."] if bench.doubts else []
 
 
 _PHASES = (
