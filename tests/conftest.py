@@ -16,6 +16,7 @@ from quickthaw.emulator.site import runtime_site
 ROOT = Path(__file__).resolve().parent.parent
 VICTIMS = ROOT / "tests" / "victims"
 EVENT = '{"numbers": [1, 2, 3]}'
+ROOM_BYTES = 1_200_000_000  # of all snapshots that several tests share, and the largest of one test
 
 
 def find_python(version: str) -> Path | None:
@@ -67,8 +68,16 @@ Freezer = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def freeze(needs_root: None, layer: Path, python: Path) -> Freezer:
+def freeze(needs_root: None, layer: Path, python: Path, tmp_path_factory: pytest.TempPathFactory) -> Freezer:
     """Makes a snapshot of a victim: freeze(task, out, **more of CheckpointOrder)."""
+    place = tmp_path_factory.getbasetemp()
+    free = shutil.disk_usage(place).free
+    if free < ROOM_BYTES:  # else each test from some point on fails in its own words
+        pytest.exit(
+            f"{place} has room for {free / 1e9:.1f} GB, tests that freeze take {ROOM_BYTES / 1e9:.1f} GB: "
+            "make room, or set TMPDIR to a place that has it",
+            returncode=1,
+        )
 
     def make(task: Path, out: Path, **more: object) -> Path:
         settings: dict[str, object] = {
