@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,22 @@ from quickthaw.emulator.site import runtime_site
 ROOT = Path(__file__).resolve().parent.parent
 VICTIMS = ROOT / "tests" / "victims"
 EVENT = '{"numbers": [1, 2, 3]}'
+FREEZERS = frozenset({"freeze", "freeze_victim"})  # fixtures
+MANY = 100  # tests
 ROOM_BYTES = 1_200_000_000  # of all snapshots that several tests share, and the largest of one test
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Says at once when there is no room; else each test from some point on fails in words of its own."""
+    freezing = sum(not FREEZERS.isdisjoint(getattr(item, "fixturenames", ())) for item in session.items)
+    place = tempfile.gettempdir()
+    free = shutil.disk_usage(place).free
+    if freezing >= MANY and free < ROOM_BYTES and not session.config.option.collectonly:
+        pytest.exit(
+            f"{place} has room for {free / 1e9:.1f} GB, tests that freeze take {ROOM_BYTES / 1e9:.1f} GB: "
+            "make room, or set TMPDIR to a place that has it",
+            returncode=1,
+        )
 
 
 def find_python(version: str) -> Path | None:
@@ -70,14 +86,6 @@ Freezer = Callable[..., Path]
 @pytest.fixture(scope="session")
 def freeze(needs_root: None, layer: Path, python: Path, tmp_path_factory: pytest.TempPathFactory) -> Freezer:
     """Makes a snapshot of a victim: freeze(task, out, **more of CheckpointOrder)."""
-    place = tmp_path_factory.getbasetemp()
-    free = shutil.disk_usage(place).free
-    if free < ROOM_BYTES:  # else each test from some point on fails in its own words
-        pytest.exit(
-            f"{place} has room for {free / 1e9:.1f} GB, tests that freeze take {ROOM_BYTES / 1e9:.1f} GB: "
-            "make room, or set TMPDIR to a place that has it",
-            returncode=1,
-        )
 
     def make(task: Path, out: Path, **more: object) -> Path:
         settings: dict[str, object] = {

@@ -107,6 +107,7 @@ static void write_document(void)
 		put_seconds(",\"wait_s\":", thaw.fetched.wait_ns);
 	}
 	put_seconds(",\"check_s\":", thaw.phase_ns[PHASE_CHECK]);
+	put_seconds(",\"compare_s\":", thaw.compare_ns);
 	put_seconds(",\"map_s\":", thaw.phase_ns[PHASE_MAP]);
 	put_seconds(",\"decompress_s\":", thaw.phase_ns[PHASE_FILL]);
 	put_seconds(",\"finish_s\":", thaw.phase_ns[PHASE_FINISH]);

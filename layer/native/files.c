@@ -142,12 +142,16 @@ static uint64_t packed_always(void)
 /* By who comes first; the others wait. */
 void files_open(void)
 {
+	uint64_t begun_ns;
+
 	if (__atomic_exchange_n(&begun, 1, __ATOMIC_RELAXED)) {
 		while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE))
 			futex_wait(&done, 0);
 		return;
 	}
+	begun_ns = sys_now_ns();
 	open_all();
+	thaw.compare_ns = sys_now_ns() - begun_ns;
 	if (sample_bytes)
 		SYS(munmap, sample_bytes, SAMPLE_ROOM);
 	thaw.libraries = thaw.warm ? find_libraries() : LIBRARIES_COPIED;

@@ -101,6 +101,7 @@ struct thaw {
 	uint64_t bytes_read;
 	uint64_t phase_ns[PHASE_COUNT];
 	uint64_t started_ns, phase_began_ns;
+	uint64_t compare_ns; /* opening and comparing the mapped files, beside the mapping */
 	uint64_t signal_mask;
 	int plan_fd, packed_fd, raw_fd;
 	struct plan_header peeked; /* of plan_peek(), before the plan is mapped */

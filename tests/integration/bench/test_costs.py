@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from quickthaw.bench.costs import fetched
+from quickthaw import names
+from quickthaw.bench.costs import fetched, record
 from quickthaw.bench.costs import run as costs
 from quickthaw.bench.costs.bucket import Network
 from quickthaw.bench.layouts import Layouts
 from quickthaw.bench.run import Order
 from quickthaw.errors import BadSnapshot, FunctionFailed, UsageError
+from quickthaw.snapshot import manifest
 
 from tests.conftest import VICTIMS, Freezer
 
@@ -41,28 +43,20 @@ def test_everything_is_measured_and_kept_without_a_path(
     found = costs.measure(
         order(packed, tmp_path / "out", python, layer), on_stage=lambda stage, _done: stages.append(stage)
     )
-    assert {what: len(samples) for what, samples in found.samples.items()} == dict.fromkeys(
-        (
-            costs.VERIFY,
-            costs.SECRETS,
-            costs.DECLINED,
-            costs.DECLINED_BY_BOTH,
-            *costs.FETCH.values(),
-            costs.LEFT,
-        ),
-        2,
-    )
-    assert found.median(costs.DECLINED_BY_BOTH) > found.median(costs.DECLINED), "Python starts for it"
-    assert all(sample > 0 for what in costs.FETCH.values() for sample in found.samples[what])
+    expected = {record.VERIFY, record.SECRETS, record.DECLINED, record.DECLINED_BY_BOTH, *fetched.STARTS}
+    assert {what: len(samples) for what, samples in found.samples.items()} == dict.fromkeys(expected, 2)
+    network = fetched.NETWORK
+    least_s = 3 * network.round_trip_s + found.workload["fetched_bytes"] / network.bytes_per_s
+    assert min(found.samples[record.FETCHED]) > least_s, "a handshake, the manifest, the pages"
     assert found.workload["fetched_bytes"] == (packed / "native" / "pages.lz4").stat().st_size
     assert len(set(stages)) == 4
-    text = (tmp_path / "out" / costs.FILE).read_text()
+    text = (tmp_path / "out" / record.FILE).read_text()
     assert str(packed.parent) not in text and str(Path.home()) not in text
-    assert costs.load(tmp_path / "out" / costs.FILE) == found
-    assert json.loads(text)["median"][costs.VERIFY] == found.median(costs.VERIFY)
+    assert record.load(tmp_path / "out" / record.FILE) == found
+    assert json.loads(text)["median"][record.VERIFY] == found.median(record.VERIFY)
 
 
-def test_a_fetch_that_comes_to_nothing_stops_it_with_the_reason(
+def test_a_start_that_falls_back_stops_it_with_the_reason(
     packed: Path, tmp_path: Path, python: Path, layer: Path
 ) -> None:
     broken = tmp_path / "broken"
@@ -71,16 +65,30 @@ def test_a_fetch_that_comes_to_nothing_stops_it_with_the_reason(
     data = bytearray(pages.read_bytes())
     data[len(data) // 2] ^= 1
     pages.write_bytes(data)
-    with pytest.raises(FunctionFailed, match="the snapshot in a layer: fell back to cold: "):
+    with pytest.raises(FunctionFailed, match="init, layer: fell back to cold: "):
         fetched.measure(order(broken, tmp_path / "out", python, layer), network=NEAR)
     with pytest.raises(BadSnapshot, match=r"pages\.lz4: damaged"):
         costs.measure(order(broken, tmp_path / "out", python, layer))
-    assert not (tmp_path / "out" / costs.FILE).exists(), "nothing was measured"
+    assert not (tmp_path / "out" / record.FILE).exists(), "nothing was measured"
+
+
+def test_a_fetch_that_comes_to_nothing_stops_it_with_the_reason(
+    packed: Path, tmp_path: Path, python: Path, layer: Path
+) -> None:
+    """The manifest gives the pages another size, which nobody but the fetch compares."""
+    broken = tmp_path / "broken"
+    shutil.copytree(packed, broken)
+    body = {key: value for key, value in manifest.read(str(packed)).body.items() if key != "checksum"}
+    (pages,) = [entry for entry in body["files"] if entry["path"] == "native/pages.lz4"]
+    pages["size"] += 1
+    (broken / names.MANIFEST).write_bytes(manifest.seal(body))
+    with pytest.raises(FunctionFailed, match=r"init, fetched: fell back to cold: pages\.lz4 has "):
+        fetched.measure(order(broken, tmp_path / "out", python, layer), network=NEAR)
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"schema": 2}', '{"schema": 1}', "[]"])
 def test_what_is_no_costs_file_is_refused(text: str, tmp_path: Path) -> None:
-    path = tmp_path / costs.FILE
+    path = tmp_path / record.FILE
     path.write_text(text)
     with pytest.raises(UsageError, match=r"costs\.json"):
-        costs.load(path)
+        record.load(path)

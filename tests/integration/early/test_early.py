@@ -55,6 +55,7 @@ def test_criu_runs_before_python_does_in_mode_grow(
     assert told(run.log) == [who]
     (line,) = bootstrap_lines(run)
     assert line["total_s"] > line["restore_s"] > line["decompress_s"] > 0
+    assert line["total_s"] > line["check_s"] > 0
     assert answers(run)[1]["tmp"] == []
 
 

@@ -25,6 +25,7 @@ from .conftest import Freezer, Frozen, Memory, Thawed, Thawer, hot_half
 
 pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
 LAYOUTS = ("lz4", "lazy", "hot")
+PHASES = ("check_s", "map_s", "decompress_s", "finish_s")
 # Layout and switches: each place that pages can come from.
 SOURCES = (("lz4", ""), ("lazy", ""), ("hot", "cached"), ("hot", "copied"))
 
@@ -62,6 +63,10 @@ def test_every_python_works_after_a_thaw(
     assert {item: problem for item, problem in answer["results"].items() if problem} == {}
     assert len(answer["results"]) >= (42 if threads > 1 else 40)
     assert answer["context"]["mode"] == layout
+    times = answer["context"]["timings"]
+    assert all(times[phase] > 0 for phase in PHASES)
+    assert sum(times[phase] for phase in PHASES) <= times["restore_s"] + 1e-5, "each is cut to microseconds"
+    assert 0 < times["compare_s"] < times["restore_s"], "beside the mapping"
 
 
 @pytest.fixture

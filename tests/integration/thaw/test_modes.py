@@ -27,6 +27,7 @@ def test_every_mode_answers_as_a_cold_start(mode: str, small: Path, thaw: Thaw) 
     ]
     (line,) = bootstrap_lines(run)
     assert line["total_s"] > line["restore_s"] > 0
+    assert line["total_s"] > line["check_s"] > 0
     assert line["bytes_read"] > 0
     assert answers(run)[1]["tmp"] == [], "the work directory is gone"
     assert sum("criu" in command for command in answers(run)[1]["commands"]) == 0

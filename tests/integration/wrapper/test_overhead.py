@@ -13,7 +13,7 @@ from statistics import median
 
 import pytest
 from quickthaw import names
-from quickthaw.bench.costs.declined import Declined, measure
+from quickthaw.bench.costs.declined import DeclinedStarts, measure
 from quickthaw.emulator.site import runtime_site
 from quickthaw.plan import layout as plan_layout
 from quickthaw.plan.tables import resealed
@@ -51,7 +51,9 @@ def other_last_file(small: Path, out: Path) -> Path:
 
 
 @pytest.fixture
-def measured(needs_root: None, small: Path, layer: Path, python: Path, tmp_path: Path) -> dict[str, Declined]:
+def measured(
+    needs_root: None, small: Path, layer: Path, python: Path, tmp_path: Path
+) -> dict[str, DeclinedStarts]:
     """What the wrapper says and takes, case by case."""
     place = tmp_path / "cases"
     place.mkdir()
@@ -89,7 +91,7 @@ REASONS = {
 
 
 def test_a_start_that_is_declined_costs_five_milliseconds_at_most(
-    measured: dict[str, Declined],
+    measured: dict[str, DeclinedStarts],
 ) -> None:
     assert measured.keys() == REASONS.keys()
     for name, found in measured.items():

@@ -45,6 +45,7 @@ def test_whole_objects_and_ranges_come_over_one_connection(connection: http.clie
     first = ask(connection, "snapshot/pages", range="bytes=5-99999")
     assert first == (206, "bytes 5-99999/300000", DATA[5:100_000])
     assert ask(connection, "snapshot/pages", range="bytes=299999-400000")[2] == DATA[-1:]
+    assert ask(connection, "snapshot/pages", range="bytes=300000-400000") == (416, None, b"")
 
 
 @pytest.mark.parametrize("name", ["nothing", "snapshot", "../secret", "snapshot/../../secret"])

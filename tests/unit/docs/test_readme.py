@@ -14,6 +14,8 @@ from quickthaw.checkpoint.kinds import KINDS
 from quickthaw.cli.app import app
 from typer.testing import CliRunner
 
+from tests.conftest import ROOM_BYTES
+
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -114,6 +116,10 @@ def test_every_kind_that_is_refused_is_in_the_readme_with_what_allow_means() -> 
     for kind in KINDS.values():
         assert kind.name in rows, f"the README does not tell of {kind.name}"
         assert ("cannot be allowed" in rows[kind.name]) == (kind.instead is None), kind.name
+
+
+def test_the_room_that_tests_take_is_in_the_readme() -> None:
+    assert f"{ROOM_BYTES / 1e9:.1f} GB of /tmp" in README
 
 
 def test_the_figures_are_those_of_the_bench_files() -> None:

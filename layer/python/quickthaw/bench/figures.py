@@ -16,11 +16,11 @@ from statistics import median
 from typing import Any
 
 from quickthaw.bench import demo, growth, record, table
-from quickthaw.bench.costs import run as costs
-from quickthaw.bench.costs.run import Costs
+from quickthaw.bench.costs import record as costs
+from quickthaw.bench.costs.record import Costs
 from quickthaw.bench.gains import gains, times_faster
 from quickthaw.bench.machine import sandbox_tmp
-from quickthaw.bench.record import Bench
+from quickthaw.bench.record import ArmResult, Bench
 from quickthaw.errors import UsageError
 from quickthaw.publish.limits import UNZIPPED_BYTES, megabytes
 
@@ -28,7 +28,8 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 WARM, SLOW = "warm", "slow"  # directories below handler/demo/bench; the Makefile says how each is measured
 PLACE = "handler/demo/bench"
 SIZES = "sizes.json"  # of `quickthaw.publish.built`
-_PARTS = 3  # of a function that is thawed: its code, quickthaw, the snapshot
+_CHECKED = ("criu-plain", "criu-grow")  # with one who does nothing else meanwhile, and with one who does
+_OURS, _SNAPSHOTS = "QuickthawLayer", "SnapshotLayer"  # template.yaml
 _PICTURE, _GROWTH_PICTURE = "first-response.png", "growth.png"
 
 
@@ -56,7 +57,7 @@ def text(root: Path) -> str:
         f"![each run of each arm]({PLACE}/{WARM}/{_PICTURE})",
         _gains(warm),
     ]
-    parts += ["Where the native engine's time goes, medians:", _phases(warm)]
+    parts += ["Where the native engine's time goes, medians:", _phases(warm), *_checks(warm)]
     if (place / SLOW / record.FILE).exists():
         slow = record.load(place / SLOW / record.FILE)
         parts += [
@@ -68,7 +69,8 @@ def text(root: Path) -> str:
         parts += [_growth(json.loads((place / growth.FILE).read_text()))]
         parts += [f"![time and memory by size]({PLACE}/{_GROWTH_PICTURE})"]
     if (place / costs.FILE).exists():
-        parts += [_costs(costs.load(place / costs.FILE), warm)]
+        found = costs.load(place / costs.FILE)
+        parts += [_costs(found), *_doubts(found)]
     if (place / SIZES).exists():
         parts += [_sizes(json.loads((place / SIZES).read_text()))]
     return "\n\n".join(parts)
@@ -129,9 +131,9 @@ def _arms(bench: Bench) -> str:
     return "\n".join(lines)
 
 
-def _doubts(bench: Bench) -> list[str]:
+def _doubts(found: Bench | Costs) -> list[str]:
     """What speaks against the figures, where something does."""
-    return [f"Doubts: {'; '.join(doubt.what for doubt in bench.doubts)}."] if bench.doubts else []
+    return [f"Doubts: {'; '.join(doubt.what for doubt in found.doubts)}."] if found.doubts else []
 
 
 _PHASES = (
@@ -182,67 +184,99 @@ def _growth(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _costs(found: Costs, warm: Bench) -> str:
-    """Costs besides the thaws; what a thaw's own checks take is known from the bench."""
+def _checks(bench: Bench) -> list[str]:
+    """What the table of phases cannot say: checks beside something else, and those of CRIU's arms."""
+    compared = [
+        f"{table.milliseconds(time)} (`{arm.name}`)"
+        for arm in bench.arms
+        if arm.name.startswith("native") and (time := _detail(arm, "compare_s")) is not None
+    ]
+    checked = [
+        f"{table.milliseconds(time)} (`{arm.name}`)"
+        for arm in bench.arms
+        if arm.name in _CHECKED and (time := _detail(arm, "check_s")) is not None
+    ]
+    sentences = []
+    if compared:
+        sentences.append(
+            f"Beside the mapping, every mapped file and your own sources are compared: {', '.join(compared)}."
+        )
+    if checked:
+        sentences.append(
+            f"The criu engine checks and compares in {', '.join(checked)}; in mode `grow` CRIU restores and "
+            "pages are decoded meanwhile."
+        )
+    return [" ".join(sentences)] if sentences else []
+
+
+def _detail(arm: ArmResult, key: str) -> float | None:
+    times = [run.details[key] for run in arm.runs if run.ok and key in run.details]
+    return median(times) if times else None
+
+
+def _costs(found: Costs) -> str:
+    """Costs besides the thaws."""
     work = found.workload
-    files = work["mapped_files"] + work["source_files"]
+    line = (
+        f"{work['fetched_bytes'] / 1e6:.1f} MB of pages, {work['round_trip_s'] * 1000:.0f} ms away, at most "
+        f"{work['connection_bytes_per_s'] / 1e6:.0f} MB/s for each connection and "
+        f"{work['bytes_per_s'] / 1e6:.0f} MB/s for all, which is "
+        f"{table.milliseconds(work['fetched_bytes'] / work['bytes_per_s'])} of it; without TLS"
+    )
     rows = [
-        ("`verify`", "all checksums, all pages decoded, processor, mapped files", _time(found, costs.VERIFY)),
-        ("`checkpoint`, `verify`, `publish`", "secrets, in every page and file", _time(found, costs.SECRETS)),
-        ("init, native", f"plan, size of the page files, processor, {files} files", _checks(warm, "native-")),
-        ("init, criu", f"manifest, {work['snapshot_files']} files of the snapshot, processor, the same files",
-         _checks(warm, "criu-")),
-        ("a start that is not thawed", "more than without the wrapper, where CRIU is not permitted",
-         _time(found, costs.DECLINED)),
-        ("", "the same where it is, so that its bootstrap looks, too", _time(found, costs.DECLINED_BY_BOTH)),
-        ("init, snapshot from a bucket",
-         f"{work['fetched_bytes'] / 1e6:.1f} MB of pages, {work['round_trip_s'] * 1000:.0f} ms away, "
-         f"{work['connection_bytes_per_s'] / 1e6:.0f} MB/s for each connection, "
-         f"{work['bytes_per_s'] / 1e6:.0f} MB/s for all, without TLS", _time(found, costs.FETCH["fetched"])),
-        ("", "of it, from the last byte to the last page", _time(found, costs.LEFT)),
-        ("", "the same snapshot in a layer", _time(found, costs.FETCH["layer"])),
-        ("", "cold start", _time(found, costs.FETCH["cold"])),
-    ]  # fmt: skip
+        (
+            "`verify`, without secrets",
+            f"all checksums of {work['snapshot_bytes'] / 1e6:.0f} MB (uncompressed pages among them), "
+            "all pages decoded, processor, every mapped file",
+            costs.VERIFY,
+        ),
+        ("`checkpoint`, `verify`, `publish`", "secrets, in every page and file", costs.SECRETS),
+        ("a start without a snapshot", "the wrapper, where CRIU is not permitted", costs.DECLINED),
+        ("", "the wrapper and its bootstrap, where CRIU is permitted", costs.DECLINED_BY_BOTH),
+        ("init, snapshot from a bucket", line, costs.FETCHED),
+        ("init, the same in a layer", "layout `lz4`", costs.LAYER),
+        ("init, cold", "", costs.COLD),
+    ]
     lines = [
         "### What else it costs",
         "",
         f"Local figures, too, {str(found.machine['date'])[:10]}, medians of {work['runs']} runs "
         f"({work['few_runs']} of the first two):",
         "",
-        "| when | what | |",
-        "|---|---|--:|",
+        "| when | what | median | quartile distance |",
+        "|---|---|--:|--:|",
     ]
-    return "\n".join([*lines, *(f"| {when} | {what} | {cost} |" for when, what, cost in rows)])
+    for when, what, samples in rows:
+        figures = (found.median(samples), found.spread(samples))
+        lines.append(f"| {when} | {what} | {' | '.join(map(_seconds, figures))} |")
+    return "\n".join(lines)
 
 
-def _time(found: Costs, what: str) -> str:
-    seconds = found.median(what)
-    return f"{seconds:.1f} s" if seconds >= 1 else table.milliseconds(seconds)
-
-
-def _checks(bench: Bench, engine: str) -> str:
-    """Least and most of an engine's arms."""
-    times = [
-        median(run.details["check_s"] for run in arm.runs if run.ok)
-        for arm in bench.arms
-        if arm.name.startswith(engine) and arm.runs
-    ]
-    least, most = table.milliseconds(min(times)), table.milliseconds(max(times))
-    return least if least == most else f"{least.removesuffix(' ms')} to {most}"
+def _seconds(seconds: float | None) -> str:
+    return f"{seconds:.1f} s" if seconds is not None and seconds >= 1 else table.milliseconds(seconds)
 
 
 def _sizes(loads: Sequence[Mapping[str, Any]]) -> str:
-    """The demo as SAM builds it, function by function, against Lambda's limits."""
-    lines = ["### Sizes", "", "What `make sam` builds of the demo (layout `lz4`), unzipped, and zipped:", ""]
-    lines += [
+    """What SAM builds of the functions that are thawed, against Lambda's limits."""
+    lines = [
+        "### Sizes",
+        "",
+        "What `make sam` builds of the demo (layout `lz4`), unzipped, and zipped. 1 MB is 1,048,576 bytes",
+        "here, as in Lambda's limits:",
+        "",
         f"| function | its code | quickthaw | snapshot | of {megabytes(UNZIPPED_BYTES)} unzipped |",
         "|---|--:|--:|--:|--:|",
     ]
     for load in loads:
-        if len(load["parts"]) == _PARTS:
-            cells = [f"{megabytes(part['unzipped'])}, {megabytes(part['zipped'])}" for part in load["parts"]]
+        parts = {part["name"]: part for part in load["parts"]}
+        if _SNAPSHOTS in parts:
+            code, _, build = str(load["function"]).partition(" ")
+            cells = [
+                f"{megabytes(parts[name]['unzipped'])}, {megabytes(parts[name]['zipped'])}"
+                for name in (code, _OURS, _SNAPSHOTS)
+            ]
             share = load["unzipped"] / load["unzipped_limit"]
-            lines.append(f"| {load['function']} | {' | '.join(cells)} | {share:.0%} |")
+            lines.append(f"| {code} {build} | {' | '.join(cells)} | {share:.0%} |")
     return "\n".join(lines)
 
 

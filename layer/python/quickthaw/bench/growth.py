@@ -13,7 +13,6 @@ sizes.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -24,7 +23,7 @@ from statistics import linear_regression
 from typing import Any
 
 from quickthaw import names
-from quickthaw.bench import arms, layouts, machine
+from quickthaw.bench import arms, files, layouts, machine
 from quickthaw.bench.disk import WARM, Disk
 from quickthaw.bench.record import ArmResult, Bench
 from quickthaw.bench.run import Order, Progress
@@ -174,8 +173,4 @@ def write(growth: Growth, directory: Path) -> Path:
         ],
         "per_100_mb": {arm: {key: growth.slope(arm, key) for key in KEYS} for arm in ARMS},
     }
-    path = directory / FILE
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(body, indent=1) + "\n")
-    os.replace(fresh, path)
-    return path
+    return files.write(directory / FILE, body)

@@ -10,15 +10,13 @@ published with the figures.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from quickthaw.errors import UsageError
+from quickthaw.bench import files
 
 SCHEMA = 1
 FILE = "bench.json"
@@ -52,6 +50,14 @@ class Sample:
     details: Mapping[str, float] = field(default_factory=dict)
 
 
+def quartile_distance(values: Sequence[float]) -> float | None:
+    """Return the distance between the quartiles, None of less than two values."""
+    if len(values) < 2:
+        return None
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return high - low
+
+
 @dataclass(frozen=True, kw_only=True)
 class ArmResult:
     """All runs of one arm; `skipped` says why there are none."""
@@ -77,11 +83,7 @@ class ArmResult:
 
     def spread(self, key: str) -> float | None:
         """Return the distance between the quartiles, half of all runs lie within."""
-        values = self.values(key)
-        if len(values) < 2:
-            return None
-        low, _, high = quantiles(values, n=4, method="inclusive")
-        return high - low
+        return quartile_distance(self.values(key))
 
     @property
     def ok(self) -> bool:
@@ -148,12 +150,8 @@ def _arm_as_json(arm: ArmResult) -> dict[str, Any]:
 
 
 def write(bench: Bench, directory: Path) -> Path:
-    """Write bench.json; the old file stays until the new one is complete."""
-    path = directory / FILE
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(as_json(bench), indent=1) + "\n")
-    os.replace(fresh, path)
-    return path
+    """Write bench.json, whole or not at all."""
+    return files.write(directory / FILE, as_json(bench))
 
 
 def load(path: Path) -> Bench:
@@ -162,17 +160,10 @@ def load(path: Path) -> Bench:
     Raises:
         UsageError: it is none, or of another schema.
     """
-    try:
-        body = json.loads(path.read_text())
-        if body["schema"] != SCHEMA:
-            raise UsageError(f"{path} has schema {body['schema']}, this version reads {SCHEMA}")
+    with files.reading(path, SCHEMA, command="quickthaw bench") as body:
         arms = tuple(_arm_from_json(name, arm) for name, arm in body["arms"].items())
         doubts = tuple(Doubt(**doubt) for doubt in body.get("doubts", ()))
         return Bench(machine=body["machine"], workload=body["workload"], arms=arms, doubts=doubts)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{path} is no bench file: {error}", hint="`quickthaw bench` writes them."
-        ) from error
 
 
 def _arm_from_json(name: str, body: Mapping[str, Any]) -> ArmResult:

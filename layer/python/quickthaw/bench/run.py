@@ -35,7 +35,7 @@ from quickthaw.names import ENV_WATCHDOG, INIT_LIMIT_S
 from quickthaw.snapshot import manifest
 
 _TIMINGS = (
-    *("map_s", "finish_s"),  # of the native engine
+    *("compare_s", "map_s", "finish_s"),  # of the native engine
     *("check_s", "decompress_s", "wait_s", "restore_s", "wake_s", "total_s", "lost_s"),
 )
 

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from quickthaw.bench import showcase
-from quickthaw.bench.costs import run as costs
+from quickthaw.bench.costs import record
+from quickthaw.bench.costs.run import measure
 from quickthaw.bench.table import milliseconds
 from quickthaw.cli.options import Layer, Python, built_layer
 from quickthaw.cli.progress import Stages
@@ -41,14 +42,20 @@ def command(
             prepared, out=out, python=python, layer=built, runs=count, arms=("native-lz4",),
             on_stage=stages.at,
         )  # fmt: skip
-        found = costs.measure(order, on_stage=stages.at)
+        found = measure(order, on_stage=stages.at)
     if publish is not None:
-        showcase.publish(out, publish, (), record=costs.FILE)
+        showcase.publish(out, publish, (), record=record.FILE)
+    _show(found, Console(highlight=False))
+    Console(stderr=True, highlight=False).print(f"written: {out / record.FILE}", markup=False)
+
+
+def _show(found: record.Costs, console: Console) -> None:
     table = Table(box=None)
-    for column in ("", "median", "least", "most", "runs"):
+    for column in ("", "median", "spread", "least", "most", "runs"):
         table.add_column(column, justify="right" if column else "left")
     for what, samples in found.samples.items():
-        figures = (found.median(what), min(samples), max(samples))
+        figures = (found.median(what), found.spread(what), min(samples), max(samples))
         table.add_row(what, *(milliseconds(figure) for figure in figures), f"{len(samples)}")
-    Console(highlight=False).print(table)
-    Console(stderr=True, highlight=False).print(f"written: {out / costs.FILE}", markup=False)
+    console.print(table)
+    for doubt in found.doubts:
+        console.print(f"doubt: {doubt.what} - {doubt.remedy}", markup=False)

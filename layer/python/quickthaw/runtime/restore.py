@@ -69,7 +69,7 @@ class Restoration:
             environ: what the process is to find.
             declined: why the native engine did not thaw, for the log.
             started_s: CLOCK_MONOTONIC when the bootstrap began.
-            check_s: seconds that the manifest and the comparison with this machine took, for the log.
+            check_s: seconds that the checks have taken so far, for the log.
             remote: what fills the directory while it is restored, if it comes from S3.
             early: a CRIU that was started before us; it is taken over, or ended where it does not fit.
 
@@ -107,7 +107,7 @@ class Restoration:
         self._criu_done = False
         self._events_r, self._events_w = posix.pipe2(posix.O_CLOEXEC)
         self.early = early
-        if early is not None and not (mode == "grow" and early.fits(opened, self._criu_cache(), seen)):
+        if early is not None and not self._fits(early):
             early.end()
             self.early = early = None
         if early is None:
@@ -115,6 +115,12 @@ class Restoration:
             self._woke_r, self._woke_w = posix.pipe2(posix.O_CLOEXEC)
         else:
             self._take_over(early)
+
+    def _fits(self, early: Early) -> bool:
+        begin = time.monotonic()
+        fits = self.mode == "grow" and early.fits(self.opened, self._criu_cache(), self.seen)
+        self.check_s += time.monotonic() - begin
+        return fits
 
     def _take_over(self, early: Early) -> None:
         self.feed.take_over(early)
@@ -165,8 +171,10 @@ class Restoration:
         if not self.feed.first:
             self._start_feed()
         self._wait_for({"criu"} if self.feed.first else {"fed", "criu"})
+        begin = time.monotonic()
         checks.files_stay(self.seen)  # CRIU has them open now
         restored_s = time.monotonic()
+        self.check_s += restored_s - begin
         self._release(
             {
                 "bytes_read": self.feed.bytes_read,

@@ -82,7 +82,7 @@ class _Thaw:
         self.remote: Remote | None = None
         self.attempt: attempts.Attempt | None = None
         self.restoration: restore.Restoration | None = None
-        self._check_s = 0.0
+        self._check_s = 0.0  # of a snapshot in S3 without its manifest, which is parsed as it is fetched
 
     def run(self) -> int:
         """The pid of the woken process.

@@ -2,8 +2,8 @@
 
 Serves what `quickthaw.runtime.transfer` asks for: GET of whole objects and of
 ranges, with an ETag.  A new connection waits for one round trip, each answer
-for another; from then on a connection gets no more than its own share and all
-together no more than the line has, in pieces of 64 KiB.
+for another; from then on a connection gets at most its own share and all together
+at most what the line has, in pieces of 64 KiB.
 
 Rejected: moto behind tc-netem (the loopback device is everybody's, and needs
 CAP_NET_ADMIN), and moto behind a proxy (it reads whole objects and is slower
@@ -13,7 +13,9 @@ tests of `publish` do that.
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -43,8 +45,8 @@ class Network:
     bytes_per_s: float
 
 
-class Line:
-    """Something that passes so many bytes a second, one piece after the other."""
+class _Line:
+    """What all connections share: one piece passes after the other."""
 
     def __init__(self, bytes_per_s: float) -> None:
         self._bytes_per_s = bytes_per_s
@@ -61,15 +63,13 @@ class Line:
 @contextmanager
 def bucket(directory: Path, network: Network) -> Iterator[str]:
     """Serve the files below a directory as the objects of the bucket `NAME`; gives the endpoint's URL."""
-    shared = Line(network.bytes_per_s)
+    shared = _Line(network.bytes_per_s)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = 0
 
         def setup(self) -> None:
             super().setup()
-            self.own = Line(network.connection_bytes_per_s)
             time.sleep(network.round_trip_s)  # of the handshake
 
         def do_GET(self) -> None:
@@ -78,15 +78,19 @@ def bucket(directory: Path, network: Network) -> Iterator[str]:
             if path is None:
                 self._head(404, 0)
                 return
-            data = memoryview(path.read_bytes())
-            asked = _RANGE.fullmatch(self.headers.get("range", ""))
-            if asked is None:
-                self._head(200, len(data))
-            else:
-                begin, end = int(asked[1]), min(int(asked[2]) + 1, len(data))
-                self._head(206, end - begin, f"bytes {begin}-{end - 1}/{len(data)}")
-                data = data[begin:end]
-            self._send(data)
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                asked = _RANGE.fullmatch(self.headers.get("range", ""))
+                if asked is None:
+                    begin, end = 0, size
+                    self._head(200, size)
+                else:
+                    begin, end = int(asked[1]), min(int(asked[2]) + 1, size)
+                    if begin >= end:
+                        self._head(416, 0)
+                        return
+                    self._head(206, end - begin, f"bytes {begin}-{end - 1}/{size}")
+                self._send(file.fileno(), begin, end)
 
         def _head(self, status: int, size: int, content_range: str | None = None) -> None:
             self.send_response(status)
@@ -96,22 +100,19 @@ def bucket(directory: Path, network: Network) -> Iterator[str]:
                 self.send_header("Content-Range", content_range)
             self.end_headers()
 
-        def _send(self, data: memoryview) -> None:
-            for at in range(0, len(data), _PIECE):
-                piece = data[at : at + _PIECE]
-                due_s = max(self.own.passed_s(len(piece)), shared.passed_s(len(piece)))
+        def _send(self, fd: int, begin: int, end: int) -> None:
+            begun_s = time.monotonic()
+            for at in range(begin, end, _PIECE):
+                piece = os.pread(fd, min(_PIECE, end - at), at)
+                own_s = begun_s + (at + len(piece) - begin) / network.connection_bytes_per_s
+                due_s = max(own_s, shared.passed_s(len(piece)))
                 time.sleep(max(0.0, due_s - time.monotonic()))
-                try:
-                    self.wfile.write(piece)
-                except OSError:  # whoever asked has gone
-                    self.close_connection = True
-                    return
+                self.wfile.write(piece)
 
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -120,6 +121,15 @@ def bucket(directory: Path, network: Network) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Whoever asked has gone: a function that was killed, or gave up.  Anything else is a defect."""
+        if not isinstance(sys.exception(), OSError):
+            raise
 
 
 def _file(directory: Path, target: str) -> Path | None:

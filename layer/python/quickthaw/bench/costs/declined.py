@@ -9,7 +9,7 @@ interpreter can run, it is that one with nothing to do.
 from __future__ import annotations
 
 import json
-import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,13 +44,15 @@ for name, environ in order["cases"].items():
     once(wrapped, environ, write)
     pairs = [(once(command, environ, null), once(wrapped, environ, null)) for _ in range(order["rounds"])]
     plain, with_it = zip(*pairs)
+    os.close(write)
     found[name] = {"log": os.read(read, 65536).decode(), "plain_s": plain, "wrapped_s": with_it}
+    os.close(read)
 print(json.dumps(found))
 """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Declined:
+class DeclinedStarts:
     """Starts that were not thawed for one reason.
 
     Attributes:
@@ -71,7 +73,7 @@ class Declined:
 
 def measure(
     spec: SandboxSpec, cases: Mapping[str, Mapping[str, str]], *, rounds: int, real: bool = False
-) -> dict[str, Declined]:
+) -> dict[str, DeclinedStarts]:
     """Start the command with and without the wrapper, in turns.
 
     Args:
@@ -81,21 +83,20 @@ def measure(
         real: start the real interpreter, not `true`; where the sandbox lets CRIU restore it must be so.
 
     Raises:
-        ToolFailed: a start did not end with 0; a thaw cannot.
+        ToolFailed: a start did not end with 0, as a thaw cannot, or all of them took too long.
         Unavailable: the sandbox cannot be had here.
     """
     where = layout(spec)
     order = {"cases": cases, "rounds": rounds, "real": real, "wrapper": names.BOOTSTRAP_PATH}
     argv = [where.python, "-I", "-S", "-c", _SCRIPT, json.dumps(order)]
     environ = {"LD_LIBRARY_PATH": where.lang_lib, "PATH": "/usr/bin:/bin"}
-    read, write = os.pipe()
-    try:
-        with start(spec, argv, environ, stdout=write, stderr=write) as process:
-            os.close(write)
-            with os.fdopen(read, closefd=False) as output:
-                said = output.read()
-            if process.wait(_MOST_S) != 0:
-                raise ToolFailed(f"a start that is not thawed failed: {said.strip()[-500:]}")
-    finally:
-        os.close(read)
-    return {name: Declined(**found) for name, found in json.loads(said.splitlines()[-1]).items()}
+    with tempfile.TemporaryFile("w+") as output:
+        with start(spec, argv, environ, stdout=output.fileno(), stderr=output.fileno()) as process:
+            ended = process.wait(_MOST_S)
+        output.seek(0)
+        said = output.read().strip()
+    if ended is None:
+        raise ToolFailed(f"starts that are not thawed took more than {_MOST_S} s: {said[-500:]}")
+    if ended != 0:
+        raise ToolFailed(f"a start that is not thawed failed: {said[-500:]}")
+    return {name: DeclinedStarts(**found) for name, found in json.loads(said.splitlines()[-1]).items()}

@@ -7,56 +7,30 @@ The file is written after each step, so that nothing is lost when a later one fa
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from statistics import median
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from quickthaw import names
 from quickthaw.bench import machine
 from quickthaw.bench.costs import declined, fetched
+from quickthaw.bench.costs.record import DECLINED, DECLINED_BY_BOTH, SECRETS, VERIFY, Costs, write
+from quickthaw.bench.doubts import doubts
 from quickthaw.bench.run import Order, function_task
 from quickthaw.checkpoint import verify
 from quickthaw.emulator.site import runtime_site
-from quickthaw.errors import BadSnapshot, UsageError
+from quickthaw.errors import BadSnapshot, ToolFailed
 from quickthaw.sandbox.spec import Kind, SandboxSpec
 from quickthaw.secrets import verdict
 from quickthaw.secrets.wanted import wanted
 from quickthaw.snapshot import manifest
 
-SCHEMA = 1
-FILE = "costs.json"
-VERIFY, SECRETS = "verify", "secrets"
-DECLINED, DECLINED_BY_BOTH = "declined", "declined by both engines"
-FETCH = {arm.name: f"init, {arm.name}" for arm in fetched.STARTS}
-LEFT = "decoded after the last byte"
 _FEW = 5  # counted runs of what takes seconds
 _NOWHERE = "/opt/no-snapshot"
 
 OnStage = Callable[[str, float | None], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Costs:
-    """What was measured.
-
-    Attributes:
-        machine: as in bench.json.
-        workload: the snapshot, the network, and how many files a thaw compares.
-        samples: seconds by what they are of; those of `DECLINED` are differences.
-    """
-
-    machine: Mapping[str, Any]
-    workload: Mapping[str, Any]
-    samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
-
-    def median(self, what: str) -> float:
-        """The middle sample, seconds."""
-        return median(self.samples[what])
 
 
 def measure(order: Order, *, on_stage: OnStage = lambda _stage, _done: None) -> Costs:
@@ -68,8 +42,12 @@ def measure(order: Order, *, on_stage: OnStage = lambda _stage, _done: None) -> 
     """
     order.out.mkdir(parents=True, exist_ok=True)
     costs = Costs(machine=machine.describe(), workload=_workload(order))
+    neighbours = machine.Neighbours()
     for step in (_verify, _secrets, _declined, _fetched):
-        costs = replace(costs, samples={**costs.samples, **step(order, on_stage)})
+        neighbours.look()
+        samples = {**costs.samples, **step(order, on_stage)}
+        found = doubts((), cpus=costs.machine["cpus"], others=neighbours.used, stolen=neighbours.stolen)
+        costs = replace(costs, samples=samples, doubts=found)
         write(costs, order.out)
     return costs
 
@@ -83,9 +61,7 @@ def _workload(order: Order) -> dict[str, Any]:
         "pages": found.body["pages"],
         "runs": order.runs,
         "few_runs": min(_FEW, order.runs),
-        "mapped_files": len(found.mapped),
-        "source_files": len(found.sources),
-        "snapshot_files": len(found.files),
+        "snapshot_bytes": sum(entry["size"] for entry in found.files),
         "fetched_bytes": packed.stat().st_size,
         "round_trip_s": fetched.NETWORK.round_trip_s,
         "connection_bytes_per_s": fetched.NETWORK.connection_bytes_per_s,
@@ -133,7 +109,10 @@ def _declined(order: Order, on_stage: OnStage) -> dict[str, list[float]]:
         spec = SandboxSpec(python=order.python, layer=order.layer, kind=kind)
         # Where CRIU may restore, the wrapper asks the Python bootstrap, too.
         cases = {DECLINED: {names.ENV_SNAPSHOT: _NOWHERE}}
-        return declined.measure(spec, cases, rounds=order.runs, real=kind == "criu")[DECLINED].more_s
+        starts = declined.measure(spec, cases, rounds=order.runs, real=kind == "criu")[DECLINED]
+        if _NOWHERE not in starts.log:
+            raise ToolFailed(f"a start was declined for another reason than was meant: {starts.log}")
+        return starts.more_s
 
     return {DECLINED: more_s("lambda"), DECLINED_BY_BOTH: more_s("criu")}
 
@@ -146,39 +125,4 @@ def _fetched(order: Order, on_stage: OnStage) -> dict[str, list[float]]:
         done += 1
         on_stage("cold, from a layer, from a bucket", done / total)
 
-    found = fetched.measure(order, on_start=on_start)
-    starts = {FETCH[arm.name]: list(found[arm.name]) for arm in fetched.STARTS}
-    return {**starts, LEFT: list(found[fetched.LEFT])}
-
-
-def write(costs: Costs, directory: Path) -> Path:
-    """Write costs.json, whole or not at all."""
-    body = {
-        "schema": SCHEMA,
-        "machine": costs.machine,
-        "workload": costs.workload,
-        "samples": costs.samples,
-        "median": {what: costs.median(what) for what in costs.samples},
-    }
-    path = directory / FILE
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(body, indent=1) + "\n")
-    os.replace(fresh, path)
-    return path
-
-
-def load(path: Path) -> Costs:
-    """Read a costs.json.
-
-    Raises:
-        UsageError: it is none, or of another schema.
-    """
-    try:
-        body = json.loads(path.read_text())
-        if body["schema"] != SCHEMA:
-            raise UsageError(f"{path} has schema {body['schema']}, this version reads {SCHEMA}")
-        return Costs(machine=body["machine"], workload=body["workload"], samples=body["samples"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{path} is no costs file: {error}", hint="`quickthaw costs` writes them."
-        ) from error
+    return fetched.measure(order, on_start=on_start)
