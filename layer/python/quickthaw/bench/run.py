@@ -1,13 +1,11 @@
 """Run a bench: every arm the same number of times, interleaved, each run a new environment.
 
-    sync -> reference cold start -> one uncounted run of each arm -> rounds over all arms -> doubts
+    reference cold start -> one uncounted run of each arm -> rounds over all arms -> doubts
 
 Interleaving (each round in another order) spreads the machine's moods over all
 arms alike; runs of one arm in a row would make a slow minute look like a slow
-arm.  What installing and freezing have left to be written is written before:
-with 1.7 GB of it `criu-grow`, which writes its pages to a disk, took 197 ms
-instead of 88.  bench.json is written after each run, so that a failure, or
-Ctrl-C, loses nothing.
+arm.  bench.json is written after each run, so that a failure, or Ctrl-C, loses
+nothing.
 
 A run counts only if the arm did what it promises *and* every answer equals
 the reference cold start's (see `answers`).  A fall-back to a cold start
@@ -18,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -139,7 +136,6 @@ class _Running:
 
     def go(self) -> Bench:
         self.order.out.mkdir(parents=True, exist_ok=True)
-        os.sync()
         self._take_reference()
         for arm in self.arms:
             sample = self._run(arm, counted=False)
