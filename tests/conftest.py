@@ -80,11 +80,18 @@ def needs_root() -> None:
         absent("this test needs root")
 
 
+def damage(path: Path) -> None:
+    """Flips one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 Freezer = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def freeze(needs_root: None, layer: Path, python: Path, tmp_path_factory: pytest.TempPathFactory) -> Freezer:
+def freeze(needs_root: None, layer: Path, python: Path) -> Freezer:
     """Makes a snapshot of a victim: freeze(task, out, **more of CheckpointOrder)."""
 
     def make(task: Path, out: Path, **more: object) -> Path:

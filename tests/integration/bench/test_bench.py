@@ -15,7 +15,7 @@ from quickthaw.cli.app import app
 from quickthaw.errors import UsageError
 from typer.testing import CliRunner
 
-from tests.conftest import VICTIMS, Freezer
+from tests.conftest import VICTIMS, Freezer, damage
 
 pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
 
@@ -75,10 +75,7 @@ def test_an_arm_that_falls_back_is_a_failure_with_the_reason(
 ) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(compressed, broken)
-    pages = broken / "images" / "pages-1.comp.img"
-    data = bytearray(pages.read_bytes())
-    data[len(data) // 2] ^= 1
-    pages.write_bytes(data)
+    damage(broken / "images" / "pages-1.comp.img")
     result = bench(order(broken, tmp_path, python, layer, arms=("cold", "criu-grow")))
     grow = result.arm("criu-grow")
     assert not result.ok and grow is not None

@@ -16,7 +16,7 @@ from quickthaw.bench.run import Order
 from quickthaw.errors import BadSnapshot, FunctionFailed, UsageError
 from quickthaw.snapshot import manifest
 
-from tests.conftest import VICTIMS, Freezer
+from tests.conftest import VICTIMS, Freezer, damage
 
 pytestmark = [pytest.mark.criu, pytest.mark.sandbox]
 
@@ -61,10 +61,7 @@ def test_a_start_that_falls_back_stops_it_with_the_reason(
 ) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(packed, broken)
-    pages = broken / "native" / "pages.lz4"
-    data = bytearray(pages.read_bytes())
-    data[len(data) // 2] ^= 1
-    pages.write_bytes(data)
+    damage(broken / "native" / "pages.lz4")
     with pytest.raises(FunctionFailed, match="init, layer: fell back to cold: "):
         fetched.measure(order(broken, tmp_path / "out", python, layer), network=NEAR)
     with pytest.raises(BadSnapshot, match=r"pages\.lz4: damaged"):

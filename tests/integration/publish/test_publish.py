@@ -16,6 +16,7 @@ from quickthaw.errors import BadSnapshot, QuickthawError, ToolFailed, Unavailabl
 from quickthaw.publish.run import Order, publish
 from typer.testing import CliRunner
 
+from tests.conftest import damage
 from tests.integration.publish.conftest import Fault, Kind, Proxy
 
 Client = Callable[[str], Any]
@@ -167,13 +168,11 @@ def test_when_going_back_fails_too_the_layer_stays_and_the_error_says_what_to_do
     assert versions_of(client, LAYER) == [1], "the function has it"
 
 
-@pytest.mark.parametrize("damage", ["native/pages.lz4", "native/plan", names.MANIFEST])
+@pytest.mark.parametrize("name", ["native/pages.lz4", "native/plan", names.MANIFEST])
 def test_a_damaged_snapshot_is_refused_before_anything_is_sent(
-    damage: str, snapshot: Path, function: str, aws: Proxy
+    name: str, snapshot: Path, function: str, aws: Proxy
 ) -> None:
-    data = bytearray((snapshot / damage).read_bytes())
-    data[len(data) // 2] ^= 1
-    (snapshot / damage).write_bytes(data)
+    damage(snapshot / name)
     aws.requests.clear()
     with pytest.raises(BadSnapshot):
         publish(Order(snapshot=snapshot, layer_name=LAYER, function=function))

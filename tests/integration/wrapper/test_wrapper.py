@@ -21,7 +21,7 @@ from quickthaw.sandbox.layout import layout
 from quickthaw.sandbox.process import start
 from quickthaw.sandbox.spec import SandboxSpec
 
-from tests.conftest import VICTIMS, Freezer, absent, find_python
+from tests.conftest import VICTIMS, Freezer, absent, damage, find_python
 
 SHOW = """
 import json, os, signal, sys
@@ -76,10 +76,7 @@ def show(needs_root: None, task: Path, layer: Path, python: Path) -> Starter:
 def damaged(snapshot: Path, out: Path) -> Path:
     """A copy whose plan is not what it was."""
     shutil.copytree(snapshot, out)
-    plan = out / "native" / "plan"
-    data = bytearray(plan.read_bytes())
-    data[len(data) // 2] ^= 1
-    plan.write_bytes(data)
+    damage(out / "native" / "plan")
     return out
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from quickthaw.bench import demo, growth, record, table
@@ -20,7 +19,7 @@ from quickthaw.bench.costs import record as costs
 from quickthaw.bench.costs.record import Costs
 from quickthaw.bench.gains import gains, times_faster
 from quickthaw.bench.machine import sandbox_tmp
-from quickthaw.bench.record import ArmResult, Bench
+from quickthaw.bench.record import Bench
 from quickthaw.errors import UsageError
 from quickthaw.publish.limits import UNZIPPED_BYTES, megabytes
 
@@ -151,7 +150,7 @@ def _phases(bench: Bench) -> str:
     for arm in bench.arms:
         if not arm.name.startswith("native") or not arm.runs:
             continue
-        parts = [median(run.details[key] for run in arm.runs if run.ok) for key, _ in _PHASES]
+        parts = [arm.detail(key) or 0.0 for key, _ in _PHASES]
         init, first = arm.median("init_s") or 0.0, arm.median("first_response_s") or 0.0
         cells = [table.milliseconds(part) for part in (*parts, init - sum(parts), first - init)]
         lines.append(f"| `{arm.name}` | {' | '.join(cells)} |")
@@ -186,32 +185,27 @@ def _growth(found: dict[str, Any]) -> str:
 
 def _checks(bench: Bench) -> list[str]:
     """What the table of phases cannot say: checks beside something else, and those of CRIU's arms."""
-    compared = [
-        f"{table.milliseconds(time)} (`{arm.name}`)"
-        for arm in bench.arms
-        if arm.name.startswith("native") and (time := _detail(arm, "compare_s")) is not None
-    ]
-    checked = [
-        f"{table.milliseconds(time)} (`{arm.name}`)"
-        for arm in bench.arms
-        if arm.name in _CHECKED and (time := _detail(arm, "check_s")) is not None
-    ]
+    compared = _by_arm(bench, "compare_s", lambda name: name.startswith("native"))
+    checked = _by_arm(bench, "check_s", lambda name: name in _CHECKED)
     sentences = []
     if compared:
         sentences.append(
-            f"Beside the mapping, every mapped file and your own sources are compared: {', '.join(compared)}."
+            f"Beside the mapping, every mapped file and your own sources are compared: {compared}."
         )
     if checked:
         sentences.append(
-            f"The criu engine checks and compares in {', '.join(checked)}; in mode `grow` CRIU restores and "
+            f"The criu engine checks and compares in {checked}; in mode `grow` CRIU restores and "
             "pages are decoded meanwhile."
         )
     return [" ".join(sentences)] if sentences else []
 
 
-def _detail(arm: ArmResult, key: str) -> float | None:
-    times = [run.details[key] for run in arm.runs if run.ok and key in run.details]
-    return median(times) if times else None
+def _by_arm(bench: Bench, key: str, wanted: Callable[[str], bool]) -> str:
+    """The wanted arms' medians in words; empty where none has any."""
+    times = {arm.name: arm.detail(key) for arm in bench.arms if wanted(arm.name)}
+    return ", ".join(
+        f"{table.milliseconds(time)} (`{name}`)" for name, time in times.items() if time is not None
+    )
 
 
 def _costs(found: Costs) -> str:
@@ -241,7 +235,7 @@ def _costs(found: Costs) -> str:
         "### What else it costs",
         "",
         f"Local figures, too, {str(found.machine['date'])[:10]}, medians of {work['runs']} runs "
-        f"({work['few_runs']} of the first two):",
+        f"({len(found.samples[costs.VERIFY])} of the first two):",
         "",
         "| when | what | median | quartile distance |",
         "|---|---|--:|--:|",

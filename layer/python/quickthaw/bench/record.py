@@ -76,6 +76,11 @@ class ArmResult:
         values = self.values(key)
         return median(values) if values else None
 
+    def detail(self, key: str) -> float | None:
+        """Return the middle value of one of the bootstrap's own timings, seconds, None without one."""
+        values = [run.details[key] for run in self.runs if run.ok and key in run.details]
+        return median(values) if values else None
+
     def p95(self, key: str) -> float | None:
         """Return the 95th percentile (linear between neighbours); with few runs close to the maximum."""
         values = self.values(key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from quickthaw import names
@@ -19,6 +19,7 @@ from quickthaw.bench.costs import declined, fetched
 from quickthaw.bench.costs.record import DECLINED, DECLINED_BY_BOTH, SECRETS, VERIFY, Costs, write
 from quickthaw.bench.doubts import doubts
 from quickthaw.bench.run import Order, function_task
+from quickthaw.bench.showcase import OnStage
 from quickthaw.checkpoint import verify
 from quickthaw.emulator.site import runtime_site
 from quickthaw.errors import BadSnapshot, ToolFailed
@@ -29,8 +30,6 @@ from quickthaw.snapshot import manifest
 
 _FEW = 5  # counted runs of what takes seconds
 _NOWHERE = "/opt/no-snapshot"
-
-OnStage = Callable[[str, float | None], None]
 
 
 def measure(order: Order, *, on_stage: OnStage = lambda _stage, _done: None) -> Costs:
@@ -60,12 +59,9 @@ def _workload(order: Order) -> dict[str, Any]:
         "python": found.body["python"]["version"],
         "pages": found.body["pages"],
         "runs": order.runs,
-        "few_runs": min(_FEW, order.runs),
         "snapshot_bytes": sum(entry["size"] for entry in found.files),
         "fetched_bytes": packed.stat().st_size,
-        "round_trip_s": fetched.NETWORK.round_trip_s,
-        "connection_bytes_per_s": fetched.NETWORK.connection_bytes_per_s,
-        "bytes_per_s": fetched.NETWORK.bytes_per_s,
+        **asdict(fetched.NETWORK),
     }
 
 
@@ -81,19 +77,19 @@ def _verify(order: Order, on_stage: OnStage) -> dict[str, list[float]]:
                     f"{order.snapshot}: {wrong[0].what}: {wrong[0].problem}", hint="Make it anew."
                 )
 
-        return {VERIFY: _timed(VERIFY, once, min(_FEW, order.runs), on_stage)}
+        return {VERIFY: _timed(order, VERIFY, once, on_stage)}
 
 
 def _secrets(order: Order, on_stage: OnStage) -> dict[str, list[float]]:
     def once() -> None:
         verdict.examine(order.snapshot, wanted(os.environ))
 
-    return {SECRETS: _timed("look for secrets", once, min(_FEW, order.runs), on_stage)}
+    return {SECRETS: _timed(order, "look for secrets", once, on_stage)}
 
 
-def _timed(stage: str, once: Callable[[], None], runs: int, on_stage: OnStage) -> list[float]:
+def _timed(order: Order, stage: str, once: Callable[[], None], on_stage: OnStage) -> list[float]:
     """Seconds of each run but the first."""
-    times = []
+    runs, times = min(_FEW, order.runs), []
     for number in range(runs + 1):
         on_stage(stage, number / (runs + 1))
         begin = time.perf_counter()
